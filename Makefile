@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+# mixprof: one Makefile, all outputs under build/. `make V=1` shows commands.
+
+VERSION := 0.1.0
+BUILD ?= build
+PREFIX ?= /usr/local
+CC ?= gcc
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(shell command -v bpftool) /usr/sbin/bpftool)
+ARCH := $(shell uname -m)
+
+ifeq ($(V),1)
+Q :=
+say = @true
+else
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2)
+endif
+
+WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+	-Wno-missing-field-initializers -Werror
+OPTIMIZE ?= -O2 -g
+SANITIZE ?=
+CPPFLAGS += -D_GNU_SOURCE -DMIXPROF_VERSION='"$(VERSION)"' -Iinclude -Isrc -I$(BUILD)/gen
+CFLAGS += -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(SANITIZE) -fno-strict-aliasing -pthread
+LDLIBS += $(shell pkg-config --libs libbpf libelf libzstd) -lz -lxxhash -liberty -lm
+LDFLAGS += $(SANITIZE) -pthread
+
+LIB_SRC ?= $(filter-out src/main.c,$(wildcard src/*.c src/*/*.c src/*/*/*.c))
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all check check-root check-vm check-full lint bench fuzz install clean
+
+all: $(BUILD)/mixprof
+
+$(BUILD)/mixprof: $(BUILD)/src/main.o $(BUILD)/libmixprof.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/libmixprof.a: $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# BPF: one object per file, pinned CPU version; the skeleton carries it into the binary.
+BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH)))
+BPF_CFLAGS := -target bpf -mcpu=v3 -g -O2 -Wall -Wextra -Werror -Wno-unused-parameter \
+	-D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Ibpf -idirafter /usr/include/$(ARCH)-linux-gnu
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
+$(BUILD)/gen/%.skel.h: $(BUILD)/bpf/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+
+$(BUILD)/src/collect/bpf_session.o: $(BUILD)/gen/sampler.skel.h
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libmixprof.a
+	$(call say,TEST,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< \
+		$(BUILD)/libmixprof.a $(LDLIBS) -lcmocka
+
+unit-tests: $(UNIT_TESTS)
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
