@@ -52,7 +52,7 @@ enum sample_scope {
 
 #ifndef __bpf__
 static_assert(sizeof(struct mapping) == 32, "ABI");
-static_assert(sizeof(struct process_config) == 96, "ABI");
+static_assert(sizeof(struct process_config) == 104, "ABI");
 #endif
 
 #endif

@@ -77,12 +77,18 @@ struct py_process {
 	__u64 runtime; /* address of _PyRuntime */
 	__u64 tstate_current; /* address of a global that holds the running tstate (3.11), or 0 */
 	__u64 code_type; /* address of PyCode_Type */
-	__u64 reserved; /* 0 */
+	/* The resync point (design.md §2): in the body of the eval function, with `shim` the address of
+	 * the segment end kept in its C frame, CFA = shim + resync_delta, and the caller's rbp and rbx
+	 * are at CFA + resync_rbp and CFA + resync_rbx (0: not saved there). 0: no resync. */
+	__u32 resync_delta;
+	__s16 resync_rbp;
+	__s16 resync_rbx;
+	__u64 eval_entry; /* address of the eval function */
 };
 
 #ifndef __bpf__
 static_assert(sizeof(struct py_layout) == 48, "ABI");
-static_assert(sizeof(struct py_process) == 56, "ABI");
+static_assert(sizeof(struct py_process) == 64, "ABI");
 #endif
 
 #endif

@@ -124,8 +124,18 @@ enum run_outcome {
 	RUN_OUTCOME_MAX = 8,
 };
 
-/* log2-ish histogram of run_ns: bucket i counts runs of [2^(i/4)...) ns, 4 steps per octave. */
+/* Histogram of a run's time, four buckets per octave: bucket 4 * e + m counts runs of
+ * [(4 + m) << (e - 2), (5 + m) << (e - 2)) ns, for e >= 2. */
 #define RUN_NS_BUCKETS 128
+
+/* The per-CPU value of map run_counters. */
+struct run_counters {
+	__u64 outcome[RUN_OUTCOME_MAX]; /* by enum run_outcome */
+	__u64 written_ns; /* time of all written runs */
+	__u64 run_ns[RUN_NS_BUCKETS]; /* of written runs */
+	__u64 last_wakeup_ns;
+	__u64 reserved[7];
+};
 
 #ifndef __bpf__
 static_assert(sizeof(struct record_header) == 8, "ABI");
