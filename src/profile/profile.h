@@ -56,14 +56,18 @@ struct profile;
 int profile__new(struct profile **ret_profile);
 void profile__free(struct profile *profile);
 
-struct string_table *profile__strings(struct profile *profile); /* borrowed */
+/* Borrowed. A const profile (what exporters get) is only read through it. */
+struct string_table *profile__strings(const struct profile *profile);
 int profile__add_frame(struct profile *profile, const struct profile_frame *frame, uint32_t *ret_id);
 /* frame_ids root first. Stack 0 is the empty stack. */
 int profile__add_stack(struct profile *profile, const uint32_t *frame_ids, size_t count,
 		       uint32_t *ret_stack);
+/* One entry per (pid, comm). */
 int profile__add_process(struct profile *profile, uint32_t pid, uint32_t comm, uint32_t *ret_index);
-struct profile_process *profile__process(struct profile *profile, uint32_t index);
+/* Borrowed until the next add_process. The caller fills runtime, version, verdicts and roots. */
+struct profile_process *profile__process(const struct profile *profile, uint32_t index);
 size_t profile__process_count(const struct profile *profile);
+/* Also adds count to the process's samples. -EINVAL: no such stack or process. */
 int profile__add_sample(struct profile *profile, uint32_t stack, uint32_t process, uint32_t tid,
 			uint32_t comm, uint64_t count);
 
