@@ -154,8 +154,9 @@ static __always_inline int user_registers(struct bpf_perf_event_data *ctx, struc
 static __always_inline int process_usable(struct sample_record *record, struct walk_state *s,
 					  const struct process_config *p)
 {
-	if (p->generation == 0 || p->generation & 1 || p->start_ns != record->start_ns ||
-	    p->exec_id != record->exec_id) {
+	/* start_ns 0: user space has not met this process yet, and checks the first record itself */
+	if (p->generation == 0 || p->generation & 1 ||
+	    (p->start_ns && (p->start_ns != record->start_ns || p->exec_id != record->exec_id))) {
 		s->native_stop = STOP_UNWIND_UNCONFIGURED;
 		s->python_stop = STOP_PY_NOT_INITIALIZED;
 		s->needs_refresh = 1;
@@ -176,6 +177,8 @@ static __always_inline void walk_python(struct walk_state *s, const struct proce
 	s->chunk_part = CHUNK_PYTHON;
 	if (p->python.stop) {
 		s->python_stop = p->python.stop;
+		if (p->python.stop == STOP_PY_NOT_INITIALIZED)
+			s->needs_refresh = 1;
 		return;
 	}
 	layout = bpf_map_lookup_elem(&py_layouts, &number);
