@@ -15,10 +15,12 @@
 
 enum verdict {
 	VERDICT_EXACT = 0, /* every segment has its eval frame and every eval frame its segment */
-	VERDICT_ENTERING = 1, /* as exact, but the innermost eval has not linked its frame yet, or has unlinked it */
-	VERDICT_RESYNCED = 2, /* native frames are missing between two known ones; the order is right */
+	/* as exact, but the innermost eval has not linked its frame yet, or has unlinked it */
+	VERDICT_ENTERING = 1,
+	/* native frames are missing between two known ones; the order is right */
+	VERDICT_RESYNCED = 2,
 	VERDICT_TRUNCATED = 3, /* the native stack ends before the root; what is shown is right */
-	VERDICT_PARTIAL = 4, /* Python frames are missing, or could not be placed */
+	VERDICT_PARTIAL = 4,   /* Python frames are missing, or could not be placed */
 	VERDICT_NATIVE = 5, /* a thread without Python thread state: no Python frames to expect */
 	VERDICT_COUNT = 6,
 };
@@ -30,8 +32,8 @@ enum merged_kind { MERGED_NATIVE = 1, MERGED_PYTHON = 2, MERGED_KERNEL = 3 };
 struct merged_frame { /* leaf first */
 	uint8_t kind; /* enum merged_kind */
 	bool is_eval; /* native: this eval frame runs the Python frames that come right before it */
-	bool has_segment; /* eval frames: a Python segment was matched to it */
-	uint32_t index; /* into sample->native, ->python or ->kernel */
+	bool has_segment; /* eval frames: a Python segment, maybe an empty one, was matched to it */
+	uint32_t index;	  /* into sample->native, ->python or ->kernel */
 };
 
 struct merged_stack {
@@ -39,8 +41,12 @@ struct merged_stack {
 	size_t count;
 	size_t capacity;
 	enum verdict verdict;
-	uint16_t stop; /* enum stop_reason: why not complete; STOP_NONE when it reached the root */
-	bool root_reached;
+	/*
+	 * enum stop_reason: why not complete. Set with root_reached too: STOP_UNWIND_LOST when
+	 * resynced, the Python walk's stop when partial; STOP_NONE when exact or entering.
+	 */
+	uint16_t stop;
+	bool root_reached; /* of the native stack; true for kernel threads, which have none */
 	uint32_t unmatched_segments, unmatched_evals;
 };
 
