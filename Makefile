@@ -65,6 +65,7 @@ $(BUILD)/gen/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 $(BUILD)/src/collect/bpf_session.o: $(BUILD)/gen/sampler.skel.h
+$(BUILD)/src/unwind/host_walk.o: CPPFLAGS += -Ibpf
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libmixprof.a
 	$(call say,TEST,$@)

@@ -396,6 +396,8 @@ int process_follower__refresh(struct process_follower *f, pid_t pid, uint64_t st
 	new_program = p->view.start_ns != start_ns || p->view.exec_id != exec_id;
 	if (!new_program && now_ns - p->refreshed_ns < p->interval_ns)
 		return 0;
+	if (!is_alive(p)) /* its pid may be another's by now */
+		return -ESRCH;
 	p->refreshed_ns = now_ns;
 	changed = reload(f, p, start_ns, exec_id, now_ns);
 	if (changed < 0)

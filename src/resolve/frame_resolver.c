@@ -193,7 +193,7 @@ static int ask_object(struct frame_resolver *r, const struct sample *sample,
 		      uint32_t object)
 {
 	struct native_place places[NAMES_PER_REQUEST];
-	uint64_t vaddrs[NAMES_PER_REQUEST], value;
+	uint64_t vaddrs[NAMES_PER_REQUEST] = { 0 }, value;
 	char *names[NAMES_PER_REQUEST] = { 0 };
 	size_t count = 0;
 	uint32_t id;
@@ -339,7 +339,8 @@ int frame_resolver__resolve(struct frame_resolver *r, const struct sample *sampl
 		r->ids = grown;
 		r->capacity = merged->count + 64;
 	}
-	if (sample->head.time_ns - r->epoch_start_ns >= EPOCH_NS) {
+	/* signed: rings of different CPUs are drained one after the other */
+	if ((int64_t)(sample->head.time_ns - r->epoch_start_ns) >= (int64_t)EPOCH_NS) {
 		r->epoch_start_ns = sample->head.time_ns;
 		r->epoch++;
 	}
