@@ -27,7 +27,7 @@ struct elf_section {
 	uint64_t vaddr;
 	uint64_t offset;
 	uint64_t size;
-	uint32_t type; /* SHT_* */
+	uint32_t type;	     /* SHT_* */
 	const uint8_t *data; /* borrowed, inflated; NULL for SHT_NOBITS or when unreadable */
 	size_t data_size;
 };
@@ -36,11 +36,12 @@ struct elf_symbol {
 	const char *name; /* borrowed, mangled, without @version */
 	uint64_t vaddr;
 	uint64_t size;
-	uint8_t type; /* STT_* */
+	uint8_t type;	 /* STT_* */
 	uint8_t binding; /* STB_* */
 };
 
-/* Takes its own duplicate of fd. -ENOEXEC: not an ELF file for this machine (x86-64, 64-bit, LSB). */
+/* Takes its own duplicate of fd. -ENOEXEC: not an ELF file for this machine (x86-64, 64-bit, LSB).
+ */
 int elf_image__open(int fd, struct elf_image **ret_image);
 /* The same from memory (vDSO); bytes are copied. */
 int elf_image__open_memory(const void *bytes, size_t size, struct elf_image **ret_image);
@@ -49,9 +50,11 @@ void elf_image__free(struct elf_image *image);
 bool elf_image__is_executable(const struct elf_image *image); /* ET_EXEC: not relocated */
 size_t elf_image__segments(const struct elf_image *image, const struct elf_segment **ret_segments);
 /* False if no PT_LOAD holds the file offset. */
-bool elf_image__offset_to_vaddr(const struct elf_image *image, uint64_t offset, uint64_t *ret_vaddr);
+bool elf_image__offset_to_vaddr(const struct elf_image *image, uint64_t offset,
+				uint64_t *ret_vaddr);
 /* -ENOENT if absent. The section stays valid as long as the image. */
-int elf_image__find_section(struct elf_image *image, const char *name, struct elf_section *ret_section);
+int elf_image__find_section(struct elf_image *image, const char *name,
+			    struct elf_section *ret_section);
 /* Bytes at a vaddr as the file initialises them; NULL if [vaddr, vaddr+size) is not file-backed. */
 const uint8_t *elf_image__bytes_at(struct elf_image *image, uint64_t vaddr, size_t size);
 /* GNU build-id; 0 bytes if there is none. */
@@ -67,7 +70,8 @@ int elf_image__for_each_symbol(struct elf_image *image, enum elf_symbol_table ta
 			       int (*callback)(const struct elf_symbol *symbol, void *context),
 			       void *context);
 /* By exact name, .dynsym first, then .symtab. -ENOENT. */
-int elf_image__find_symbol(struct elf_image *image, const char *name, struct elf_symbol *ret_symbol);
+int elf_image__find_symbol(struct elf_image *image, const char *name,
+			   struct elf_symbol *ret_symbol);
 
 static inline void elf_image__freep(struct elf_image **image)
 {

@@ -27,7 +27,8 @@ struct fde {
 };
 
 struct fde_index {
-	struct fde *fdes; /* owned; sorted by start, overlaps resolved in favour of the first read */
+	struct fde
+		*fdes; /* owned; sorted by start, overlaps resolved in favour of the first read */
 	size_t count;
 	size_t malformed; /* entries skipped */
 };
