@@ -55,7 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		int result;
 
 		must(record);
-		memcpy(record, cursor_bytes(&c, record_size), record_size);
+		if (record_size > 0)
+			memcpy(record, cursor_bytes(&c, record_size), record_size);
 		result = sample_decoder__push(decoder, record, record_size, &sample);
 		if (result == 1)
 			check(&sample);
