@@ -75,7 +75,7 @@ size_t profile__sample_count(const struct profile *profile); /* distinct entries
 const struct profile_sample *profile__sample(const struct profile *profile, size_t index);
 size_t profile__frame_count(const struct profile *profile);
 const struct profile_frame *profile__frame(const struct profile *profile, uint32_t id);
-/* The frame and parent of a stack node; parent of a root node is 0. */
+/* The frame and parent of a stack node, which is not 0; parent of a root node is 0. */
 void profile__stack(const struct profile *profile, uint32_t stack, uint32_t *ret_frame,
 		    uint32_t *ret_parent);
 /* Fills frame ids root first; returns the depth, which may exceed capacity (then nothing is filled). */
