@@ -65,6 +65,7 @@ $(BUILD)/gen/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 $(BUILD)/src/collect/bpf_session.o: $(BUILD)/gen/sampler.skel.h
+$(BUILD)/src/collect/system_probe.o: $(BUILD)/gen/feature_probe.skel.h
 $(BUILD)/src/unwind/host_walk.o: CPPFLAGS += -Ibpf
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libmixprof.a
@@ -74,6 +75,11 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libmixprof.a
 		$(BUILD)/libmixprof.a $(LDLIBS) -lcmocka
 
 unit-tests: $(UNIT_TESTS)
+
+$(BUILD)/tests/tools/%: tests/tools/%.c $(BUILD)/libmixprof.a
+	$(call say,TOOL,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(BUILD)/libmixprof.a $(LDLIBS)
 
 clean:
 	rm -rf $(BUILD)
