@@ -22,16 +22,11 @@ struct stack_node {
 	uint32_t parent;
 };
 
-struct process_key {
-	uint32_t pid;
-	uint32_t comm;
-};
-
 struct sample_key {
 	uint32_t stack, process, tid, comm;
 };
 
-/* An array of items of one size, and the map from a key to the index. */
+/* An array of items of one size, and the map from an item's key to its index. */
 struct pool {
 	struct hash_map *by_key;
 	void *items;
@@ -41,7 +36,8 @@ struct pool {
 
 struct profile {
 	struct string_table *strings;
-	struct pool frames, stacks, processes, samples;
+	struct pool frames, stacks, samples;
+	struct pool processes; /* without a map */
 	uint64_t total;
 };
 
@@ -116,6 +112,7 @@ int profile__new(struct profile **ret_profile)
 
 	if (!profile)
 		return -ENOMEM;
+	profile->processes.item_size = sizeof(struct profile_process);
 	err = string_table__new(&profile->strings);
 	if (!err)
 		err = pool_init(&profile->frames, sizeof(struct profile_frame),
@@ -123,9 +120,6 @@ int profile__new(struct profile **ret_profile)
 	if (!err)
 		err = pool_init(&profile->stacks, sizeof(struct stack_node),
 				sizeof(struct stack_node));
-	if (!err)
-		err = pool_init(&profile->processes, sizeof(struct process_key),
-				sizeof(struct profile_process));
 	if (!err)
 		err = pool_init(&profile->samples, sizeof(struct sample_key),
 				sizeof(struct profile_sample));
@@ -195,19 +189,14 @@ int profile__add_stack(struct profile *profile, const uint32_t *frame_ids, size_
 
 int profile__add_process(struct profile *profile, uint32_t pid, uint32_t comm, uint32_t *ret_index)
 {
-	struct process_key key = {.pid = pid, .comm = comm};
-	struct profile_process *process;
-	uint32_t index;
-	bool new;
-	int err;
+	struct pool *pool = &profile->processes;
+	int err = pool_reserve(pool);
 
-	err = pool_add(&profile->processes, &key, &index, &new);
 	if (err)
 		return err;
-	process = pool_at(&profile->processes, index);
-	process->pid = pid;
-	process->comm = comm;
-	*ret_index = index;
+	*(struct profile_process *)pool_at(pool, pool->count) =
+		(struct profile_process){.pid = pid, .comm = comm};
+	*ret_index = pool->count++;
 	return 0;
 }
 
@@ -225,13 +214,12 @@ int profile__add_sample(struct profile *profile, uint32_t stack, uint32_t proces
 			uint32_t comm, uint64_t count)
 {
 	struct sample_key key = {.stack = stack, .process = process, .tid = tid, .comm = comm};
-	struct profile_process *owner = profile__process(profile, process);
 	struct profile_sample *sample;
 	uint32_t index;
 	bool new;
 	int err;
 
-	if (!owner || stack >= profile->stacks.count)
+	if (process >= profile->processes.count || stack >= profile->stacks.count)
 		return -EINVAL;
 	err = pool_add(&profile->samples, &key, &index, &new);
 	if (err)
@@ -242,7 +230,6 @@ int profile__add_sample(struct profile *profile, uint32_t stack, uint32_t proces
 	sample->tid = tid;
 	sample->comm = comm;
 	sample->count += count;
-	owner->samples += count;
 	profile->total += count;
 	return 0;
 }

@@ -62,12 +62,12 @@ int profile__add_frame(struct profile *profile, const struct profile_frame *fram
 /* frame_ids root first. Stack 0 is the empty stack. */
 int profile__add_stack(struct profile *profile, const uint32_t *frame_ids, size_t count,
 		       uint32_t *ret_stack);
-/* One entry per (pid, comm). */
+/* Always a new one: which samples are of one process (pids are reused) is for the caller to know. */
 int profile__add_process(struct profile *profile, uint32_t pid, uint32_t comm, uint32_t *ret_index);
-/* Borrowed until the next add_process. The caller fills runtime, version, verdicts and roots. */
+/* Borrowed until the next add_process. The caller fills the rest, samples included. */
 struct profile_process *profile__process(const struct profile *profile, uint32_t index);
 size_t profile__process_count(const struct profile *profile);
-/* Also adds count to the process's samples. -EINVAL: no such stack or process. */
+/* -EINVAL: no such stack or process. */
 int profile__add_sample(struct profile *profile, uint32_t stack, uint32_t process, uint32_t tid,
 			uint32_t comm, uint64_t count);
 
