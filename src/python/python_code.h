@@ -24,11 +24,13 @@ struct python_code {
 	uint32_t line_table_size;
 	int32_t first_line;
 	bool is_init_shim; /* 3.12+'s _Py_InitCleanup: filename is the name object; not shown */
-	uint8_t header[PYTHON_CODE_HEADER_MAX]; /* the object's first bytes as read, refcount zeroed: tells reuse */
+	uint8_t header[PYTHON_CODE_HEADER_MAX]; /* the object's first bytes, what changes while it lives zeroed: tells reuse */
 	uint32_t header_size;
 	uint8_t line_format; /* enum python_line_format */
 	uint16_t code_adaptive;
-	uint16_t firsttraceable;
+	uint16_t code_linetable; /* offsets, as in the layout: the header's lasting fields */
+	uint16_t code_warmup;
+	uint16_t firsttraceable; /* offset of _co_firsttraceable */
 };
 
 /* code: address in the process. code_type: PyCode_Type's address there, 0: not checked.

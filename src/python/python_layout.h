@@ -27,6 +27,7 @@ struct python_layout {
 	uint16_t code_filename, code_name, code_qualname; /* PyObject *; qualname PY_OFFSET_NONE before 3.11 */
 	uint16_t code_linetable;
 	uint16_t code_firstlineno;
+	uint16_t code_warmup; /* 3.11's 4 bytes of counters before co_linetable that change; else NONE */
 	uint16_t bytes_size, bytes_data; /* ob_size, ob_sval */
 	uint16_t unicode_length, unicode_state, unicode_ascii_data, unicode_compact_data;
 	uint8_t unicode_kind_shift; /* of state's 3 kind bits */

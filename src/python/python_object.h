@@ -26,6 +26,7 @@ struct python_facts {
 	uint32_t eval_range_count; /* 0: no interpreter in this file */
 	uint32_t version; /* PY_VERSION_HEX, 0: not known from the file */
 	struct vaddr_range eval_ranges[PYTHON_EVAL_RANGES_MAX]; /* hot part and fragments, ascending */
+	uint64_t eval_entry; /* where the eval function begins: not always the lowest range */
 	uint64_t runtime; /* _PyRuntime, 0: none */
 	uint64_t runtime_size; /* dynsym size, or .PyRuntime section size; 0: not known */
 	uint64_t code_type; /* PyCode_Type, 0: none */
