@@ -23,7 +23,7 @@ struct cfi_rows {
 	struct cfi_row *rows; /* owned; strictly ascending; gaps are rows with UNWIND_CFA_NONE */
 	size_t count;
 	size_t unsupported; /* rows whose rule has no form */
-	size_t malformed; /* FDEs given up; their range is a gap */
+	size_t malformed;   /* FDEs given up; their range is a gap */
 };
 
 /*
@@ -41,8 +41,9 @@ int cfi_read_rows(const struct fde_index *index, const struct frame_section *sec
 		  size_t section_count, const struct cfi_mark *marks, size_t mark_count,
 		  struct cfi_rows *ret_rows);
 void cfi_rows_done(struct cfi_rows *rows);
-/* The first row of one FDE (is it a fragment that starts with a frame set up?). -ENOENT, -EBADMSG. */
-int cfi_first_rule(const struct fde *fde, const struct frame_section *sections, size_t section_count,
-		   struct unwind_rule *ret_rule);
+/* The first row of one FDE (is it a fragment that starts with a frame set up?). -ENOENT, -EBADMSG.
+ */
+int cfi_first_rule(const struct fde *fde, const struct frame_section *sections,
+		   size_t section_count, struct unwind_rule *ret_rule);
 
 #endif
