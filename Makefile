@@ -32,7 +32,8 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/u
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-root check-vm check-full lint bench fuzz install clean
+.PHONY: all unit-tests fuzz-targets check check-root check-vm check-full lint bench fuzz install \
+	clean compile_commands.json
 
 all: $(BUILD)/mixprof
 
@@ -80,6 +81,71 @@ $(BUILD)/tests/tools/%: tests/tools/%.c $(BUILD)/libmixprof.a
 	$(call say,TOOL,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(BUILD)/libmixprof.a $(LDLIBS)
+
+# --- tests: each tier writes $(BUILD)/results/TIER.txt (tests/README.md) ---
+
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_MAIN ?= tests/fuzz/replay_main.c
+FUZZ_SECONDS ?= 60
+TIER = $(Q)BUILD=$(BUILD) tests/lib/tier
+
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $(BUILD)/libmixprof.a
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(FUZZ_LDFLAGS) -o $@ $< $(FUZZ_MAIN) \
+		$(BUILD)/libmixprof.a $(LDLIBS)
+
+fuzz-targets: $(FUZZ_TARGETS)
+
+lint:
+	$(TIER) lint tests/lint/run
+
+check: all unit-tests fuzz-targets
+	$(TIER) check tests/unit/run tests/fuzz/run $(wildcard tests/golden/run)
+
+check-root: all
+	$(TIER) check-root $(wildcard tests/bpf/run) tests/e2e/run-root
+
+check-vm: all
+	$(TIER) check-vm tests/vm/run
+
+# Every tier at its largest, and `check` once more under each sanitizer.
+check-full: export MIXPROF_FULL = 1
+check-full: lint check
+	+$(Q)$(MAKE) BUILD=$(BUILD)/asan check \
+		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+	+$(Q)$(MAKE) check-root
+	+$(Q)$(MAKE) check-vm
+	+$(Q)$(MAKE) fuzz
+
+# Fuzzes each target for FUZZ_SECONDS from the saved corpus.
+fuzz:
+	+$(Q)$(MAKE) BUILD=$(BUILD)/fuzz CC=$(CLANG) FUZZ_MAIN= FUZZ_LDFLAGS=-fsanitize=fuzzer \
+		SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
+		fuzz-targets
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) BUILD=$(BUILD)/fuzz tests/lib/tier fuzz tests/fuzz/run
+
+bench: all
+	$(Q)BUILD=$(BUILD) tests/bench/run
+
+compile_commands.json:
+	$(Q)for file in $(LIB_SRC) src/main.c; do \
+		printf '{"directory": "%s", "file": "%s", "command": "%s"}\n' '$(CURDIR)' "$$file" \
+			'$(CC) $(subst ",\\\",$(subst ',,$(CPPFLAGS))) $(CFLAGS) -c '"$$file"; \
+	done | jq -s . > $@
+
+# --- installation ---
+
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+SHAREDIR = $(DESTDIR)$(PREFIX)/share
+
+install: all
+	install -D -m 755 $(BUILD)/mixprof $(BINDIR)/mixprof
+	for page in $(wildcard packaging/man/*.[1-8]); do \
+		install -D -m 644 -t $(SHAREDIR)/man/man$${page##*.} $$page || exit 1; \
+	done
+	install -d $(SHAREDIR)/bash-completion/completions
+	$(BUILD)/mixprof completion bash > $(SHAREDIR)/bash-completion/completions/mixprof
 
 clean:
 	rm -rf $(BUILD)
