@@ -76,7 +76,13 @@ static __attribute__((noinline)) bool print_demangled(const char *mangled, struc
 	if (rust_demangle_callback(mangled, options, print_piece, printer))
 		return true;
 	printer->size = 0;
-	return cplus_demangle_v3_callback(mangled, options, print_piece, printer) != 0;
+	/*
+	 * The limit on recursion refuses every name over 1 KB, of which C++ has plenty. Without it
+	 * the depth is bounded by the name's length, as a substitution is not parsed again (in Rust
+	 * a reference is, so there it stays).
+	 */
+	return cplus_demangle_v3_callback(mangled, options | DMGL_NO_RECURSE_LIMIT, print_piece,
+					  printer) != 0;
 }
 
 char *demangle_symbol(const char *mangled)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the worker tells of one ELF file, in one answer: plain data, validated by
- * symbol_worker.c before anyone sees it.
+ * What the worker tells of one ELF file, in one answer: plain data, checked with
+ * object_facts_check() before anyone sees it.
  */
 #ifndef MIXPROF_WORKER_OBJECT_FACTS_H
 #define MIXPROF_WORKER_OBJECT_FACTS_H
@@ -29,6 +29,10 @@ struct object_facts {
 	uint32_t reserved;
 	struct python_facts python;
 };
+
+/* -EBADMSG unless every count, range and address is sane: counts within their arrays, segments
+ * without overflow, eval ranges ascending and within executable segments. */
+int object_facts_check(const struct object_facts *facts);
 
 /* The elf vaddr of a file offset; false if no segment holds it. */
 static inline bool object_facts_offset_to_vaddr(const struct object_facts *facts, uint64_t offset,

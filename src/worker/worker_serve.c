@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The child's side of the symbol worker: the one place where foreign ELF and DWARF
+ * bytes are parsed. Gives up what it can of its parent's rights, then answers
+ * requests until the socket closes.
+ *
+ * What it keeps of a file is a cache: each request brings the file's descriptor, so
+ * anything may be dropped and read again. An image holds all that was read of its
+ * file, unwind information included; after the table is built the image is
+ * dropped, and symbols get a fresh one.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "object/elf_image.h"
+#include "object/fde_index.h"
+#include "python/python_object.h"
+#include "symbol/elf_symbols.h"
+#include "unwind/cfi_reader.h"
+#include "unwind/unwind_table.h"
+#include "worker/symbol_worker.h"
+#include "worker/worker_protocol.h"
+#include "worker/worker_serve.h"
+
+#define IMAGES_MAX 64
+#define NOBODY 65534
+#define HEAP_BYTES_MAX (1ull << 30) /* Chromium with full .symtab and .eh_frame needs 0.3 GB */
+#define DESCRIPTORS_MAX 256	    /* one per image and a few */
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_SANITIZER 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define HAS_SANITIZER 1
+#endif
+
+struct served_image {
+	uint32_t object;
+	uint64_t last_used; /* serial number of the request; 0: slot empty */
+	struct elf_image *image;
+	struct elf_symbols *symbols; /* NULL until names are asked for */
+	struct fde_index fdes;
+	struct frame_section sections[2]; /* .eh_frame, .debug_frame */
+	size_t section_count;
+	bool has_fdes;
+	struct python_facts python;
+	bool has_python;
+};
+
+struct server {
+	int socket;
+	uint64_t serial;
+	struct served_image images[IMAGES_MAX];
+	struct worker_packet packet; /* the request */
+};
+
+static void drop_image(struct served_image *served)
+{
+	elf_symbols__free(served->symbols);
+	if (served->has_fdes)
+		fde_index_done(&served->fdes);
+	elf_image__free(served->image);
+	memset(served, 0, sizeof(*served));
+}
+
+static struct served_image *find_image(struct server *server, uint32_t object)
+{
+	for (size_t i = 0; i < IMAGES_MAX; i++)
+		if (server->images[i].last_used != 0 && server->images[i].object == object)
+			return &server->images[i];
+	return NULL;
+}
+
+static struct served_image *evict_oldest(struct server *server)
+{
+	struct served_image *oldest = &server->images[0];
+
+	for (size_t i = 1; i < IMAGES_MAX; i++)
+		if (server->images[i].last_used < oldest->last_used)
+			oldest = &server->images[i];
+	if (oldest->last_used != 0)
+		drop_image(oldest);
+	return oldest;
+}
+
+static int load_image(struct server *server, struct served_image **ret_served)
+{
+	const struct worker_packet *request = &server->packet;
+	struct served_image *served = find_image(server, request->header.object);
+	int err;
+
+	if (!served) {
+		served = evict_oldest(server);
+		err = elf_image__open(request->fd, &served->image);
+		if (err)
+			return err;
+		served->object = request->header.object;
+	}
+	served->last_used = ++server->serial;
+	*ret_served = served;
+	return 0;
+}
+
+static int load_fdes(struct served_image *served)
+{
+	static const char *const names[] = {".eh_frame", ".debug_frame"};
+	int err;
+
+	if (served->has_fdes)
+		return 0;
+	served->section_count = 0;
+	for (size_t i = 0; i < 2; i++) {
+		struct elf_section section;
+
+		if (elf_image__find_section(served->image, names[i], &section) || !section.data)
+			continue;
+		served->sections[served->section_count++] = (struct frame_section){
+			.data = section.data,
+			.size = section.data_size,
+			.vaddr = section.vaddr,
+			.is_debug_frame = i == 1,
+		};
+	}
+	err = fde_index_read(served->sections, served->section_count, &served->fdes);
+	served->has_fdes = !err;
+	return err;
+}
+
+static int starts_like_function(void *context, const struct fde *fde)
+{
+	const struct served_image *served = context;
+	struct unwind_rule rule;
+	int err = cfi_first_rule(fde, served->sections, served->section_count, &rule);
+
+	return err ? err : (rule.flags & UNWIND_RULE_ENTRY) != 0;
+}
+
+/* A file whose interpreter cannot be made out is a file without one. */
+static int load_python(struct served_image *served)
+{
+	struct python_facts python = {};
+	int err;
+
+	if (served->has_python)
+		return 0;
+	err = load_fdes(served);
+	if (err)
+		return err;
+	err = python_object_read(
+		&(struct python_object_input){
+			.image = served->image,
+			.fdes = &served->fdes,
+			.starts_like_function = starts_like_function,
+			.context = served,
+		},
+		&python);
+	if (err == -ENOMEM)
+		return err;
+	if (!err && python.eval_range_count > 0)
+		served->python = python;
+	served->has_python = true;
+	return 0;
+}
+
+static int fill_facts(struct served_image *served, struct object_facts *facts)
+{
+	const struct elf_segment *segments;
+	size_t count = elf_image__segments(served->image, &segments);
+
+	if (count > OBJECT_SEGMENTS_MAX)
+		return -ENOEXEC;
+	facts->build_id_size = (uint32_t)elf_image__build_id(served->image, facts->build_id);
+	facts->segment_count = (uint32_t)count;
+	for (size_t i = 0; i < count; i++) {
+		facts->segments[i] = (struct object_segment){
+			.vaddr = segments[i].vaddr,
+			.offset = segments[i].offset,
+			.file_size = segments[i].file_size,
+			.memory_size = segments[i].memory_size,
+			.flags = segments[i].flags & (PF_R | PF_W | PF_X),
+		};
+	}
+	facts->is_executable = elf_image__is_executable(served->image);
+	facts->python = served->python;
+	return 0;
+}
+
+/* What the file says and does not fit together is the file's fault, and must not look like ours. */
+static int settle_facts(struct served_image *served, struct object_facts *facts)
+{
+	if (!object_facts_check(facts))
+		return 0;
+	memset(&served->python, 0, sizeof(served->python));
+	memset(&facts->python, 0, sizeof(facts->python));
+	return object_facts_check(facts) ? -ENOEXEC : 0;
+}
+
+static int answer_facts(struct server *server, struct buffer *answer)
+{
+	struct object_facts facts;
+	struct served_image *served;
+	int err = load_image(server, &served);
+
+	memset(&facts, 0, sizeof(facts));
+	if (!err)
+		err = load_python(served);
+	if (!err)
+		err = fill_facts(served, &facts);
+	if (!err)
+		err = settle_facts(served, &facts);
+	if (!err)
+		buffer_append(answer, &facts, sizeof(facts));
+	return err;
+}
+
+static int build_table(struct served_image *served, struct buffer *answer)
+{
+	struct cfi_mark marks[PYTHON_EVAL_RANGES_MAX];
+	const struct python_facts *python = &served->python;
+	struct cfi_rows rows = {};
+	int err;
+
+	for (uint32_t i = 0; i < python->eval_range_count; i++) {
+		marks[i] = (struct cfi_mark){
+			.start = python->eval_ranges[i].start,
+			.end = python->eval_ranges[i].end,
+			.flags = UNWIND_RULE_EVAL,
+		};
+	}
+	err = cfi_read_rows(&served->fdes, served->sections, served->section_count, marks,
+			    python->eval_range_count, &rows);
+	if (err)
+		return err;
+	err = rows.count > 0 ? unwind_table_build(&rows, answer) : -ENOENT;
+	cfi_rows_done(&rows);
+	return err;
+}
+
+/* The same checks as for the facts, so that the marks are those the parent was told of. */
+static int answer_table(struct server *server, struct buffer *answer)
+{
+	struct object_facts facts;
+	struct served_image *served;
+	int err = load_image(server, &served);
+
+	memset(&facts, 0, sizeof(facts));
+	if (err)
+		return err;
+	err = load_python(served);
+	if (!err)
+		err = fill_facts(served, &facts);
+	if (!err)
+		err = settle_facts(served, &facts);
+	if (!err)
+		err = build_table(served, answer);
+	if (!served->symbols) {
+		drop_image(served);
+	} else if (served->has_fdes) {
+		fde_index_done(&served->fdes);
+		served->has_fdes = false;
+	}
+	return err;
+}
+
+static int answer_names(struct server *server, struct buffer *answer)
+{
+	const struct worker_header *request = &server->packet.header;
+	struct served_image *served;
+	int err;
+
+	if (request->size % sizeof(uint64_t) != 0)
+		return -EINVAL;
+	err = load_image(server, &served);
+	if (!err && !served->symbols)
+		err = elf_symbols__new(served->image, &served->symbols);
+	for (size_t at = 0; !err && at < request->size; at += sizeof(uint64_t)) {
+		uint64_t vaddr;
+
+		memcpy(&vaddr, server->packet.payload + at, sizeof(vaddr));
+		worker_name_append(answer, elf_symbols__find(served->symbols, vaddr));
+	}
+	return err;
+}
+
+static int send_answer(struct server *server, int status, const struct buffer *answer)
+{
+	struct worker_header header = server->packet.header;
+	bool is_table = header.kind == WORKER_READ_TABLE;
+	_cleanup_close_ int fd = -1;
+
+	header.status = answer->failed ? -ENOMEM : status;
+	header.size = header.status ? 0 : answer->size;
+	header.in_memfd = header.size > WORKER_INLINE_MAX || (is_table && header.size > 0);
+	if (header.in_memfd) {
+		int err = worker_seal(answer->data, answer->size, &fd);
+
+		if (err) {
+			header.status = err;
+			header.size = 0;
+			header.in_memfd = 0;
+		}
+	}
+	return worker_send(server->socket, &header, answer->data, fd);
+}
+
+static void close_object(struct server *server)
+{
+	struct served_image *served = find_image(server, server->packet.header.object);
+
+	if (served)
+		drop_image(served);
+}
+
+static int serve_one(struct server *server)
+{
+	struct buffer answer = {};
+	int err = 0;
+	int sent;
+
+	switch (server->packet.header.kind) {
+	case WORKER_READ_FACTS:
+		err = answer_facts(server, &answer);
+		break;
+	case WORKER_READ_TABLE:
+		err = answer_table(server, &answer);
+		break;
+	case WORKER_FIND_NAMES:
+		err = answer_names(server, &answer);
+		break;
+	case WORKER_CLOSE:
+		close_object(server);
+		return 0;
+	default:
+		err = -EINVAL;
+	}
+	sent = send_answer(server, err, &answer);
+	buffer_done(&answer);
+	return sent;
+}
+
+int worker_serve(int socket)
+{
+	struct worker_header hello = {.magic = WORKER_MAGIC, .kind = WORKER_HELLO};
+	_cleanup_free_ struct server *server = calloc(1, sizeof(*server));
+	int err;
+
+	if (!server)
+		return -ENOMEM;
+	server->socket = socket;
+	err = worker_send(socket, &hello, NULL, -1);
+	while (!err) {
+		server->packet.fd = -1;
+		err = worker_receive(socket, &server->packet);
+		if (!err) {
+			err = serve_one(server);
+			closep(&server->packet.fd);
+		}
+	}
+	for (size_t i = 0; i < IMAGES_MAX; i++)
+		drop_image(&server->images[i]);
+	return err == -ECONNRESET ? 0 : err;
+}
+
+static int limit(__rlimit_resource_t resource, uint64_t value)
+{
+	struct rlimit both = {.rlim_cur = value, .rlim_max = value};
+	struct rlimit current;
+
+	if (getrlimit(resource, &current) < 0)
+		return -errno;
+	if (current.rlim_max < value)
+		both = (struct rlimit){.rlim_cur = current.rlim_max, .rlim_max = current.rlim_max};
+	return setrlimit(resource, &both) < 0 ? -errno : 0;
+}
+
+/* A user namespace may not know `nobody`: then the capabilities alone are dropped. */
+static void become_nobody(void)
+{
+	if (geteuid() != 0)
+		return;
+	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0)
+		return;
+	if (setresuid(NOBODY, NOBODY, NOBODY) < 0)
+		return; /* dropped below are the capabilities of this uid 0 */
+}
+
+static int drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
+
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
+}
+
+static int give_up_rights(void)
+{
+	int err;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	err = limit(RLIMIT_CORE, 0);
+	if (!err)
+		err = limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
+#ifndef HAS_SANITIZER /* whose shadow alone exceeds it, and which starts a thread to find leaks */
+	if (!err)
+		err = limit(RLIMIT_DATA, HEAP_BYTES_MAX);
+	if (!err)
+		err = limit(RLIMIT_NPROC, 0);
+#endif
+	if (err)
+		return err;
+	become_nobody();
+	err = drop_capabilities();
+	if (err)
+		return err;
+	/* last, for a change of uid clears it */
+	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
+}
+
+static int close_all_but(unsigned int fd)
+{
+	if (fd > 3 && close_range(3, fd - 1, 0) < 0)
+		return -errno;
+	return close_range(fd + 1, ~0u, 0) < 0 ? -errno : 0;
+}
+
+int symbol_worker_main(int fd)
+{
+	int err = fd < 3 ? -EBADF : close_all_but((unsigned int)fd);
+
+	if (err && err != -ENOSYS) /* before 5.9: all of ours are close-on-exec */
+		return 1;
+	/* Large arrays go back to the kernel when they are freed. */
+	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+	if (give_up_rights())
+		return 1;
+	return worker_serve(fd) ? 1 : 0;
+}
