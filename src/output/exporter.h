@@ -3,6 +3,7 @@
 #ifndef MIXPROF_OUTPUT_EXPORTER_H
 #define MIXPROF_OUTPUT_EXPORTER_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -18,7 +19,7 @@ struct export_options {
 };
 
 struct exporter {
-	const char *name; /* "folded" */
+	const char *name;      /* "folded" */
 	const char *extension; /* ".folded" */
 	/* 0 or -errno; checks ferror at the end. */
 	int (*write)(const struct profile *profile, const struct run_stats *stats,
@@ -30,6 +31,15 @@ const struct exporter *exporter_find(const char *name);
 const struct exporter *exporter_for_path(const char *path);
 /* NULL-terminated list of all. */
 extern const struct exporter *const exporters[];
+
+/* The end of each exporter: is all of it written? 0 or -errno. */
+static inline int exporter_finish(FILE *to)
+{
+	errno = 0;
+	if (fflush(to) || ferror(to))
+		return errno ? -errno : -EIO;
+	return 0;
+}
 
 int export_folded(const struct profile *profile, const struct run_stats *stats,
 		  const struct export_options *options, FILE *to);
