@@ -263,6 +263,8 @@ static int answer_table(struct server *server, struct buffer *answer)
 		return err;
 	err = load_python(served);
 	if (!err)
+		err = load_fdes(served); /* again, if an earlier table has let them go */
+	if (!err)
 		err = fill_facts(served, &facts);
 	if (!err)
 		err = settle_facts(served, &facts);
