@@ -44,7 +44,7 @@ static PyObject *set_hook(PyObject *self, PyObject *callable)
 
 static PyObject *set_rounds(PyObject *self, PyObject *rounds)
 {
-	spin_rounds = PyLong_AsUnsignedLongLongMask(rounds);
+	spin_rounds = PyNumber_AsSsize_t(rounds, NULL);
 	Py_RETURN_NONE;
 }
 
