@@ -172,7 +172,7 @@ def check_places():
     """No path of one machine and no host of one registry in what others will read."""
     # bracketed, so that this file does not contain what it looks for
     places = re.compile(
-        r"(?<![\w.])/wor[k]/|(?<![\w.])/roo[t]/|~?/\.pyen[v]/"
+        r"(?<![\w.])/wor[k]/|(?<![\w.])/roo[t]/"
         r"|deb\.debia[n]\.org|archive\.ubunt[u]\.com|security\.ubunt[u]\.com|ports\.ubunt[u]\.com"
         r"|pypi\.or[g]|pythonhosted\.or[g]|npmjs\.or[g]|proxy\.golan[g]\.org|crates\.i[o]"
         r"|snapshot\.debia[n]|nodesource\.co[m]")
