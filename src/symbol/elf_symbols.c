@@ -8,6 +8,9 @@
  * overlap, so that a look-up is one binary search: the innermost sized symbol
  * wins, a symbol without size only holds where no sized one does, and .dynsym
  * never cuts into .symtab. Names are demangled when they are first asked for.
+ *
+ * The names that are left are copied together: the image behind them, string
+ * tables and relocations of tens of megabytes, may then be freed.
  */
 #include <elf.h>
 #include <errno.h>
@@ -21,7 +24,7 @@
 #include "symbol/elf_symbols.h"
 #include "symbol/plt_symbols.h"
 
-/* Chromium with full .symtab has about 1 M; more is a file made to exhaust us. */
+/* libLLVM exports 45,000; far more than any real file has is a file made to exhaust us. */
 #define SYMBOLS_MAX (4u << 20)
 #define NAME_READ_MAX 4096 /* demangle_symbol() wants no more */
 
@@ -36,7 +39,7 @@ struct candidate {
 struct name_range {
 	uint64_t start;
 	uint64_t end;
-	const char *name; /* borrowed from the image */
+	const char *name; /* borrowed from the image, then from the names */
 	char *shown;	  /* owned; NULL until asked for */
 };
 
@@ -50,7 +53,8 @@ struct elf_symbols {
 	size_t count;
 	struct name_range *plt;
 	size_t plt_count;
-	bool is_go; /* in Go, main.cold is a function called cold */
+	char *names; /* what the ranges point to */
+	bool is_go;  /* in Go, main.cold is a function called cold */
 };
 
 struct collection {
@@ -338,6 +342,42 @@ static int read_plt(struct elf_symbols *symbols, struct elf_image *image)
 	return err;
 }
 
+static size_t names_size(const struct name_range *ranges, size_t count)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < count; i++)
+		size += strnlen(ranges[i].name, NAME_READ_MAX + 1) + 1;
+	return size;
+}
+
+static char *move_names(struct name_range *ranges, size_t count, char *to)
+{
+	for (size_t i = 0; i < count; i++) {
+		size_t size = strnlen(ranges[i].name, NAME_READ_MAX + 1);
+
+		memcpy(to, ranges[i].name, size);
+		to[size] = '\0';
+		ranges[i].name = to;
+		to += size + 1;
+	}
+	return to;
+}
+
+static int copy_names(struct elf_symbols *symbols)
+{
+	size_t size = names_size(symbols->ranges, symbols->count) +
+		      names_size(symbols->plt, symbols->plt_count);
+	char *end;
+
+	symbols->names = malloc(size ? size : 1);
+	if (!symbols->names)
+		return -ENOMEM;
+	end = move_names(symbols->ranges, symbols->count, symbols->names);
+	move_names(symbols->plt, symbols->plt_count, end);
+	return 0;
+}
+
 int elf_symbols__new(struct elf_image *image, struct elf_symbols **ret_symbols)
 {
 	_cleanup_(elf_symbols__freep) struct elf_symbols *symbols = calloc(1, sizeof(*symbols));
@@ -350,6 +390,8 @@ int elf_symbols__new(struct elf_image *image, struct elf_symbols **ret_symbols)
 	err = read_tables(symbols, image);
 	if (!err)
 		err = read_plt(symbols, image);
+	if (!err)
+		err = copy_names(symbols);
 	if (err)
 		return err;
 	*ret_symbols = take_ptr(symbols);
@@ -369,6 +411,7 @@ void elf_symbols__free(struct elf_symbols *symbols)
 		return;
 	free_ranges(symbols->ranges, symbols->count);
 	free_ranges(symbols->plt, symbols->plt_count);
+	free(symbols->names);
 	free(symbols);
 }
 

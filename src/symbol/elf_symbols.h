@@ -13,6 +13,7 @@
 
 struct elf_symbols;
 
+/* The image is not needed afterwards. 0 also for a file without symbols; -ENOMEM. */
 int elf_symbols__new(struct elf_image *image, struct elf_symbols **ret_symbols);
 void elf_symbols__free(struct elf_symbols *symbols);
 /* The demangled name of the function that covers vaddr, borrowed until free; NULL if none

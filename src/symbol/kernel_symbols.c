@@ -19,8 +19,8 @@
 #include "symbol/kernel_symbols.h"
 
 #define KERNEL_SPACE_START 0x8000000000000000ull
-/* Larger than any function of the kernel (< 100 KB) and than most JITed BPF programs. */
-#define SYMBOL_BYTES_MAX (1u << 20)
+/* The largest function of 6.18 has 21 KB; JITed BPF programs may be several times that. */
+#define SYMBOL_BYTES_MAX (256u << 10)
 #define KALLSYMS_BYTES_MAX (256u << 20)
 #define NAME_BYTES_MAX 512 /* KSYM_NAME_LEN is 512 */
 #define MODULES_MAX 4096
@@ -102,6 +102,19 @@ static bool is_function(char type)
 	return type == 't' || type == 'T' || type == 'w' || type == 'W';
 }
 
+/* Marks of the linker script at the end of a text section, which are typed as functions. */
+static bool is_end_mark(const struct kallsyms_line *line)
+{
+	static const char suffix[] = "text_end";
+	size_t size = line->name_size;
+
+	if (size > strlen(suffix) && !strncmp(line->name, "__", 2) &&
+	    !memcmp(line->name + size - strlen(suffix), suffix, strlen(suffix)))
+		return true;
+	return (size == strlen("_etext") && !memcmp(line->name, "_etext", size)) ||
+	       (size == strlen("_einittext") && !memcmp(line->name, "_einittext", size));
+}
+
 static uint32_t append_name(struct kernel_symbols *s, const char *name, size_t size)
 {
 	uint32_t offset = (uint32_t)s->names.size;
@@ -162,7 +175,7 @@ static void add_symbol(struct kernel_symbols *s, const struct kallsyms_line *lin
 		.rank = UINT8_MAX,
 	};
 
-	if (is_function(line->type)) {
+	if (is_function(line->type) && !is_end_mark(line)) {
 		symbol.module = find_or_add_module(s, line);
 		symbol.name = append_name(s, line->name, line->name_size);
 		symbol.rank = rank_of(line);

@@ -16,7 +16,7 @@
 #include "base/cleanup.h"
 #include "symbol/plt_symbols.h"
 
-#define ENTRIES_MAX 65536	   /* of one section: Chromium has about 2,000 */
+#define ENTRIES_MAX 65536	   /* of one section; libstdc++ has about 1,000 */
 #define RELOCATIONS_MAX (8u << 20) /* 200 MB of .rela.dyn */
 
 struct got_slot {

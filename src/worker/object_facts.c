@@ -10,7 +10,7 @@
 
 #include "worker/object_facts.h"
 
-#define RUNTIME_BYTES_MAX (16u << 20) /* _PyRuntime of 3.13: 0.3 MB */
+#define RUNTIME_BYTES_MAX (16u << 20) /* _PyRuntime of 3.12, the largest: 460 KB */
 #define TLS_BYTES_MAX (1u << 30)
 
 /* [start, start + size) lies within one segment whose flags have `flags`. */

@@ -5,9 +5,9 @@
  * requests until the socket closes.
  *
  * What it keeps of a file is a cache: each request brings the file's descriptor, so
- * anything may be dropped and read again. An image holds all that was read of its
- * file, unwind information included; after the table is built the image is
- * dropped, and symbols get a fresh one.
+ * anything may be dropped and read again. An image holds all that was ever read of
+ * its file, tens of megabytes, so only the last one stays open, for the requests
+ * that follow an object's first; symbols and Python's facts outlive it.
  */
 #include <elf.h>
 #include <errno.h>
@@ -35,10 +35,10 @@
 #include "worker/worker_protocol.h"
 #include "worker/worker_serve.h"
 
-#define IMAGES_MAX 64
+#define FILES_MAX 64
 #define NOBODY 65534
-#define HEAP_BYTES_MAX (1ull << 30) /* Chromium with full .symtab and .eh_frame needs 0.3 GB */
-#define DESCRIPTORS_MAX 256	    /* one per image and a few */
+#define HEAP_BYTES_MAX (1ull << 30) /* libLLVM, 110 MB, takes 67 MB at its peak */
+#define DESCRIPTORS_MAX 64	    /* one image, one request, one answer, and a few */
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -49,10 +49,10 @@
 #define HAS_SANITIZER 1
 #endif
 
-struct served_image {
+struct served_file {
 	uint32_t object;
-	uint64_t last_used; /* serial number of the request; 0: slot empty */
-	struct elf_image *image;
+	uint64_t last_used;	     /* serial number of the request; 0: slot empty */
+	struct elf_image *image;     /* NULL: to be opened when needed */
 	struct elf_symbols *symbols; /* NULL until names are asked for */
 	struct fde_index fdes;
 	struct frame_section sections[2]; /* .eh_frame, .debug_frame */
@@ -65,126 +65,131 @@ struct served_image {
 struct server {
 	int socket;
 	uint64_t serial;
-	struct served_image images[IMAGES_MAX];
+	struct served_file files[FILES_MAX];
 	struct worker_packet packet; /* the request */
 };
 
-static void drop_image(struct served_image *served)
+/* Keeps what was learned from it. */
+static void release_image(struct served_file *file)
 {
-	elf_symbols__free(served->symbols);
-	if (served->has_fdes)
-		fde_index_done(&served->fdes);
-	elf_image__free(served->image);
-	memset(served, 0, sizeof(*served));
+	if (file->has_fdes)
+		fde_index_done(&file->fdes);
+	file->has_fdes = false;
+	elf_image__free(file->image);
+	file->image = NULL;
 }
 
-static struct served_image *find_image(struct server *server, uint32_t object)
+static void drop_file(struct served_file *file)
 {
-	for (size_t i = 0; i < IMAGES_MAX; i++)
-		if (server->images[i].last_used != 0 && server->images[i].object == object)
-			return &server->images[i];
+	release_image(file);
+	elf_symbols__free(file->symbols);
+	memset(file, 0, sizeof(*file));
+}
+
+static struct served_file *find_file(struct server *server, uint32_t object)
+{
+	for (size_t i = 0; i < FILES_MAX; i++)
+		if (server->files[i].last_used != 0 && server->files[i].object == object)
+			return &server->files[i];
 	return NULL;
 }
 
-static struct served_image *evict_oldest(struct server *server)
+/* The object's slot, in place of the one unused for longest if it has none yet. */
+static struct served_file *find_or_add_file(struct server *server, uint32_t object)
 {
-	struct served_image *oldest = &server->images[0];
+	struct served_file *file = find_file(server, object);
 
-	for (size_t i = 1; i < IMAGES_MAX; i++)
-		if (server->images[i].last_used < oldest->last_used)
-			oldest = &server->images[i];
-	if (oldest->last_used != 0)
-		drop_image(oldest);
-	return oldest;
-}
-
-static int load_image(struct server *server, struct served_image **ret_served)
-{
-	const struct worker_packet *request = &server->packet;
-	struct served_image *served = find_image(server, request->header.object);
-	int err;
-
-	if (!served) {
-		served = evict_oldest(server);
-		err = elf_image__open(request->fd, &served->image);
-		if (err)
-			return err;
-		served->object = request->header.object;
+	if (!file) {
+		file = &server->files[0];
+		for (size_t i = 1; i < FILES_MAX; i++)
+			if (server->files[i].last_used < file->last_used)
+				file = &server->files[i];
+		drop_file(file);
+		file->object = object;
 	}
-	served->last_used = ++server->serial;
-	*ret_served = served;
-	return 0;
+	file->last_used = ++server->serial;
+	return file;
 }
 
-static int load_fdes(struct served_image *served)
+/* One image is open at a time. */
+static int load_image(struct server *server, struct served_file *file)
+{
+	if (file->image)
+		return 0;
+	for (size_t i = 0; i < FILES_MAX; i++)
+		release_image(&server->files[i]);
+	return elf_image__open(server->packet.fd, &file->image);
+}
+
+static int load_fdes(struct served_file *file)
 {
 	static const char *const names[] = {".eh_frame", ".debug_frame"};
 	int err;
 
-	if (served->has_fdes)
+	if (file->has_fdes)
 		return 0;
-	served->section_count = 0;
+	file->section_count = 0;
 	for (size_t i = 0; i < 2; i++) {
 		struct elf_section section;
 
-		if (elf_image__find_section(served->image, names[i], &section) || !section.data)
+		if (elf_image__find_section(file->image, names[i], &section) || !section.data)
 			continue;
-		served->sections[served->section_count++] = (struct frame_section){
+		file->sections[file->section_count++] = (struct frame_section){
 			.data = section.data,
 			.size = section.data_size,
 			.vaddr = section.vaddr,
 			.is_debug_frame = i == 1,
 		};
 	}
-	err = fde_index_read(served->sections, served->section_count, &served->fdes);
-	served->has_fdes = !err;
+	err = fde_index_read(file->sections, file->section_count, &file->fdes);
+	file->has_fdes = !err;
 	return err;
 }
 
 static int starts_like_function(void *context, const struct fde *fde)
 {
-	const struct served_image *served = context;
+	const struct served_file *file = context;
 	struct unwind_rule rule;
-	int err = cfi_first_rule(fde, served->sections, served->section_count, &rule);
+	int err = cfi_first_rule(fde, file->sections, file->section_count, &rule);
 
 	return err ? err : (rule.flags & UNWIND_RULE_ENTRY) != 0;
 }
 
 /* A file whose interpreter cannot be made out is a file without one. */
-static int load_python(struct served_image *served)
+static int load_python(struct served_file *file)
 {
 	struct python_facts python = {};
 	int err;
 
-	if (served->has_python)
+	if (file->has_python)
 		return 0;
-	err = load_fdes(served);
+	err = load_fdes(file);
 	if (err)
 		return err;
 	err = python_object_read(
 		&(struct python_object_input){
-			.image = served->image,
-			.fdes = &served->fdes,
+			.image = file->image,
+			.fdes = &file->fdes,
 			.starts_like_function = starts_like_function,
-			.context = served,
+			.context = file,
 		},
 		&python);
 	if (err == -ENOMEM)
 		return err;
 	if (!err && python.eval_range_count > 0)
-		served->python = python;
-	served->has_python = true;
+		file->python = python;
+	file->has_python = true;
 	return 0;
 }
 
-static int fill_facts(struct served_image *served, struct object_facts *facts)
+static int fill_facts(struct served_file *file, struct object_facts *facts)
 {
 	const struct elf_segment *segments;
-	size_t count = elf_image__segments(served->image, &segments);
+	size_t count = elf_image__segments(file->image, &segments);
 
 	if (count > OBJECT_SEGMENTS_MAX)
 		return -ENOEXEC;
-	facts->build_id_size = (uint32_t)elf_image__build_id(served->image, facts->build_id);
+	facts->build_id_size = (uint32_t)elf_image__build_id(file->image, facts->build_id);
 	facts->segment_count = (uint32_t)count;
 	for (size_t i = 0; i < count; i++) {
 		facts->segments[i] = (struct object_segment){
@@ -195,43 +200,53 @@ static int fill_facts(struct served_image *served, struct object_facts *facts)
 			.flags = segments[i].flags & (PF_R | PF_W | PF_X),
 		};
 	}
-	facts->is_executable = elf_image__is_executable(served->image);
-	facts->python = served->python;
+	facts->is_executable = elf_image__is_executable(file->image);
+	facts->python = file->python;
 	return 0;
 }
 
 /* What the file says and does not fit together is the file's fault, and must not look like ours. */
-static int settle_facts(struct served_image *served, struct object_facts *facts)
+static int settle_facts(struct served_file *file, struct object_facts *facts)
 {
 	if (!object_facts_check(facts))
 		return 0;
-	memset(&served->python, 0, sizeof(served->python));
+	memset(&file->python, 0, sizeof(file->python));
 	memset(&facts->python, 0, sizeof(facts->python));
 	return object_facts_check(facts) ? -ENOEXEC : 0;
 }
 
+/* Facts that pass the parent's check, so that the marks of a table are those it was told of. */
+static int load_facts(struct server *server, struct served_file *file, struct object_facts *facts)
+{
+	int err = load_image(server, file);
+
+	memset(facts, 0, sizeof(*facts));
+	if (!err)
+		err = load_python(file);
+	if (!err)
+		err = fill_facts(file, facts);
+	if (!err)
+		err = settle_facts(file, facts);
+	return err;
+}
+
 static int answer_facts(struct server *server, struct buffer *answer)
 {
+	struct served_file *file = find_or_add_file(server, server->packet.header.object);
 	struct object_facts facts;
-	struct served_image *served;
-	int err = load_image(server, &served);
+	int err = load_facts(server, file, &facts);
 
-	memset(&facts, 0, sizeof(facts));
-	if (!err)
-		err = load_python(served);
-	if (!err)
-		err = fill_facts(served, &facts);
-	if (!err)
-		err = settle_facts(served, &facts);
-	if (!err)
+	if (err)
+		drop_file(file);
+	else
 		buffer_append(answer, &facts, sizeof(facts));
 	return err;
 }
 
-static int build_table(struct served_image *served, struct buffer *answer)
+static int build_table(struct served_file *file, struct buffer *answer)
 {
 	struct cfi_mark marks[PYTHON_EVAL_RANGES_MAX];
-	const struct python_facts *python = &served->python;
+	const struct python_facts *python = &file->python;
 	struct cfi_rows rows = {};
 	int err;
 
@@ -242,7 +257,7 @@ static int build_table(struct served_image *served, struct buffer *answer)
 			.flags = UNWIND_RULE_EVAL,
 		};
 	}
-	err = cfi_read_rows(&served->fdes, served->sections, served->section_count, marks,
+	err = cfi_read_rows(&file->fdes, file->sections, file->section_count, marks,
 			    python->eval_range_count, &rows);
 	if (err)
 		return err;
@@ -251,50 +266,47 @@ static int build_table(struct served_image *served, struct buffer *answer)
 	return err;
 }
 
-/* The same checks as for the facts, so that the marks are those the parent was told of. */
 static int answer_table(struct server *server, struct buffer *answer)
 {
+	struct served_file *file = find_or_add_file(server, server->packet.header.object);
 	struct object_facts facts;
-	struct served_image *served;
-	int err = load_image(server, &served);
+	int err = load_facts(server, file, &facts);
 
-	memset(&facts, 0, sizeof(facts));
-	if (err)
-		return err;
-	err = load_python(served);
 	if (!err)
-		err = load_fdes(served); /* again, if an earlier table has let them go */
+		err = load_fdes(file);
 	if (!err)
-		err = fill_facts(served, &facts);
+		err = build_table(file, answer);
+	release_image(file);
+	return err;
+}
+
+static int load_symbols(struct server *server, struct served_file *file)
+{
+	int err;
+
+	if (file->symbols)
+		return 0;
+	err = load_image(server, file);
 	if (!err)
-		err = settle_facts(served, &facts);
-	if (!err)
-		err = build_table(served, answer);
-	if (!served->symbols) {
-		drop_image(served);
-	} else if (served->has_fdes) {
-		fde_index_done(&served->fdes);
-		served->has_fdes = false;
-	}
+		err = elf_symbols__new(file->image, &file->symbols);
+	release_image(file);
 	return err;
 }
 
 static int answer_names(struct server *server, struct buffer *answer)
 {
 	const struct worker_header *request = &server->packet.header;
-	struct served_image *served;
+	struct served_file *file = find_or_add_file(server, request->object);
 	int err;
 
 	if (request->size % sizeof(uint64_t) != 0)
 		return -EINVAL;
-	err = load_image(server, &served);
-	if (!err && !served->symbols)
-		err = elf_symbols__new(served->image, &served->symbols);
+	err = load_symbols(server, file);
 	for (size_t at = 0; !err && at < request->size; at += sizeof(uint64_t)) {
 		uint64_t vaddr;
 
 		memcpy(&vaddr, server->packet.payload + at, sizeof(vaddr));
-		worker_name_append(answer, elf_symbols__find(served->symbols, vaddr));
+		worker_name_append(answer, elf_symbols__find(file->symbols, vaddr));
 	}
 	return err;
 }
@@ -322,10 +334,10 @@ static int send_answer(struct server *server, int status, const struct buffer *a
 
 static void close_object(struct server *server)
 {
-	struct served_image *served = find_image(server, server->packet.header.object);
+	struct served_file *file = find_file(server, server->packet.header.object);
 
-	if (served)
-		drop_image(served);
+	if (file)
+		drop_file(file);
 }
 
 static int serve_one(struct server *server)
@@ -373,8 +385,8 @@ int worker_serve(int socket)
 			closep(&server->packet.fd);
 		}
 	}
-	for (size_t i = 0; i < IMAGES_MAX; i++)
-		drop_image(&server->images[i]);
+	for (size_t i = 0; i < FILES_MAX; i++)
+		drop_file(&server->files[i]);
 	return err == -ECONNRESET ? 0 : err;
 }
 

@@ -140,6 +140,7 @@ static void expect_all(const struct planned *plan, size_t plan_count, bool is_go
 	_cleanup_(elf_symbols__freep) struct elf_symbols *symbols = NULL;
 
 	assert_int_equal(elf_symbols__new(image, &symbols), 0);
+	elf_image__free(take_ptr(image)); /* the names do not need it any more */
 	for (size_t i = 0; i < count; i++) {
 		const char *found = elf_symbols__find(symbols, expected[i].vaddr);
 

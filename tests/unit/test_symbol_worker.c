@@ -14,11 +14,13 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -139,6 +141,80 @@ static void test_libc_names_and_table(void **state)
 	expect_name(worker, 1, vaddr, "qsort");
 }
 
+static const char *path_of_library(const char *library)
+{
+	void *handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
+	struct link_map *map;
+
+	if (!handle || dlinfo(handle, RTLD_DI_LINKMAP, &map))
+		return NULL;
+	return map->l_name;
+}
+
+/* The rows in the interpreter's eval ranges carry the mark, and no others do. */
+static void test_python_facts_mark_rows(void **state)
+{
+	_cleanup_(symbol_worker__freep) struct symbol_worker *worker = start_worker();
+	const char *path = path_of_library("libpython3.11.so.1.0");
+	struct unwind_table_image image;
+	struct object_facts facts;
+	size_t size, marked = 0;
+	void *memory;
+
+	(void)state;
+	if (!path) {
+		print_message("skipped: no libpython3.11\n");
+		skip();
+	}
+	assert_int_equal(open_path(worker, 1, path, &facts), 0);
+	assert_true(facts.python.eval_range_count >= 1);
+	assert_int_equal(facts.python.version >> 16, 0x030b);
+	assert_int_equal(symbol_worker__read_table(worker, 1, &memory, &size, &image), 0);
+	for (uint32_t row = 0; row < image.row_count; row++) {
+		uint64_t pc = image.text_start + image.rows[row].pc;
+		bool is_eval = false;
+
+		for (uint32_t i = 0; i < facts.python.eval_range_count; i++)
+			is_eval |= pc >= facts.python.eval_ranges[i].start &&
+				   pc < facts.python.eval_ranges[i].end;
+		marked += is_eval;
+		if (image.rules[image.rows[row].rule].cfa != UNWIND_CFA_NONE)
+			assert_int_equal(
+				(image.rules[image.rows[row].rule].flags & UNWIND_RULE_EVAL) != 0,
+				is_eval);
+	}
+	assert_true(marked > 5);
+	munmap(memory, size);
+}
+
+static void test_vdso(void **state)
+{
+	_cleanup_(symbol_worker__freep) struct symbol_worker *worker = start_worker();
+	const Elf64_Ehdr *vdso = (const Elf64_Ehdr *)getauxval(AT_SYSINFO_EHDR);
+	struct object_facts facts;
+	uint64_t vaddrs[4096];
+	char *names[4096];
+	size_t named = 0;
+	int fd;
+
+	(void)state;
+	if (!vdso) {
+		print_message("skipped: this kernel gives no vDSO\n");
+		skip();
+	}
+	fd = bytes_to_memfd(vdso, vdso->e_shoff + (size_t)vdso->e_shnum * vdso->e_shentsize);
+	assert_int_equal(symbol_worker__open_object(worker, 1, fd, &facts), 0);
+	close(fd);
+	for (uint64_t i = 0; i < 4096; i++)
+		vaddrs[i] = facts.segments[0].vaddr + i;
+	assert_int_equal(symbol_worker__find_names(worker, 1, vaddrs, 4096, names), 0);
+	for (size_t i = 0; i < 4096; i++) {
+		named += names[i] && !strcmp(names[i], "clock_gettime");
+		free(names[i]);
+	}
+	assert_true(named > 0);
+}
+
 /* More addresses than one request holds, and an answer that does not fit a packet. */
 static void test_many_names(void **state)
 {
@@ -221,10 +297,7 @@ static void test_number_reused(void **state)
 static void test_not_elf(void **state)
 {
 	_cleanup_(symbol_worker__freep) struct symbol_worker *worker = start_worker();
-	static const char *const texts[] = {"#!/bin/sh\n",
-					    "\x7f"
-					    "ELF",
-					    "MZ"};
+	static const char *const texts[] = {"#!/bin/sh\n", "\x7f\x45LF", "MZ"};
 	uint8_t image[8192] = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT};
 	_cleanup_close_ int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	_cleanup_close_ int directory = open("/", O_RDONLY | O_CLOEXEC);
@@ -672,6 +745,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_own_program),
 		cmocka_unit_test(test_libc_names_and_table),
+		cmocka_unit_test(test_python_facts_mark_rows),
+		cmocka_unit_test(test_vdso),
 		cmocka_unit_test(test_many_names),
 		cmocka_unit_test(test_more_objects_than_images),
 		cmocka_unit_test(test_numbers),
