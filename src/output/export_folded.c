@@ -166,25 +166,25 @@ static int tree_init(struct line_tree *tree, const struct profile *profile, bool
 	return err ? err : add_node(tree, root, &node);
 }
 
-static int add_line(struct line_tree *tree, const char *comm, const uint32_t *frames, size_t depth,
+static int add_line(struct line_tree *tree, const char *comm, const struct frame_list *frames,
 		    uint64_t count)
 {
 	struct node_key key = {.parent = 0};
 	uint32_t node;
-	int err = intern_comm(tree, comm, depth == 0, &key.label);
+	int err = intern_comm(tree, comm, frames->count == 0, &key.label);
 
 	if (!err)
 		err = add_node(tree, key, &node);
-	for (size_t i = 0; i < depth && !err; i++) {
+	for (size_t i = 0; i < frames->count && !err; i++) {
 		key.parent = node;
-		key.label = frame_labels__id(tree->labels, frames[i]);
+		key.label = frame_labels__id(tree->labels, frames->ids[i]);
 		err = add_node(tree, key, &node);
 	}
 	if (err)
 		return err;
 	tree->nodes[node].count += count;
-	if (depth + 1 > tree->depth_max)
-		tree->depth_max = depth + 1;
+	if (frames->count + 1 > tree->depth_max)
+		tree->depth_max = frames->count + 1;
 	return 0;
 }
 
@@ -192,26 +192,15 @@ static int add_lines(struct line_tree *tree, const struct profile *profile,
 		     enum frame_selection selection)
 {
 	const struct string_table *strings = profile__strings(profile);
-	_cleanup_free_ uint32_t *frames = NULL;
-	size_t capacity = 0;
+	_cleanup_(frame_list_done) struct frame_list frames = {0};
 
 	for (size_t i = 0; i < profile__sample_count(profile); i++) {
 		const struct profile_sample *sample = profile__sample(profile, i);
-		size_t depth = profile__stack_frames(profile, sample->stack, frames, capacity);
-		int err;
+		int err = frame_view_stack(profile, selection, sample->stack, &frames);
 
-		if (depth > capacity) {
-			uint32_t *grown = reallocarray(frames, depth, sizeof(*frames));
-
-			if (!grown)
-				return -ENOMEM;
-			frames = grown;
-			capacity = depth;
-			profile__stack_frames(profile, sample->stack, frames, capacity);
-		}
-		depth = frame_view_select(profile, selection, frames, depth);
-		err = add_line(tree, string_table__get(strings, sample->comm), frames, depth,
-			       sample->count);
+		if (!err)
+			err = add_line(tree, string_table__get(strings, sample->comm), &frames,
+				       sample->count);
 		if (err)
 			return err;
 	}

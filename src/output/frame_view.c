@@ -92,6 +92,30 @@ size_t frame_view_select(const struct profile *profile, enum frame_selection fra
 	return count;
 }
 
+int frame_view_stack(const struct profile *profile, enum frame_selection frames, uint32_t stack,
+		     struct frame_list *list)
+{
+	size_t depth = profile__stack_frames(profile, stack, list->ids, list->capacity);
+
+	if (depth > list->capacity) {
+		uint32_t *ids = reallocarray(list->ids, depth, sizeof(*ids));
+
+		if (!ids)
+			return -ENOMEM;
+		list->ids = ids;
+		list->capacity = depth;
+		profile__stack_frames(profile, stack, ids, depth);
+	}
+	list->count = frame_view_select(profile, frames, list->ids, depth);
+	return 0;
+}
+
+void frame_list_done(struct frame_list *list)
+{
+	free(list->ids);
+	*list = (struct frame_list){0};
+}
+
 static bool ends_with(const char *s, const char *end)
 {
 	size_t size = strlen(s), end_size = strlen(end);

@@ -18,6 +18,17 @@
  * in every view. */
 size_t frame_view_select(const struct profile *profile, enum frame_selection frames,
 			 uint32_t *frame_ids, size_t count);
+/* The frames of a stack as a view shows them, root first; zero it once, use it again and again. */
+struct frame_list {
+	uint32_t *ids; /* owned */
+	size_t count, capacity;
+};
+
+/* 0 or -ENOMEM. */
+int frame_view_stack(const struct profile *profile, enum frame_selection frames, uint32_t stack,
+		     struct frame_list *list);
+void frame_list_done(struct frame_list *list);
+
 /*
  * Appends the frame's label as a folded line shows it, unescaped: "qualname (file:LINE)", "symbol",
  * "symbol@plt", "symbol_[k]"; "[unknown]" where there is no name.

@@ -210,6 +210,33 @@ size_t profile__process_count(const struct profile *profile)
 	return profile->processes.count;
 }
 
+static int compare_processes(const void *a, const void *b)
+{
+	const struct profile_process *x = *(const struct profile_process *const *)a;
+	const struct profile_process *y = *(const struct profile_process *const *)b;
+
+	if (x->samples != y->samples)
+		return x->samples > y->samples ? -1 : 1;
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	return x < y ? -1 : x > y; /* both in the one array */
+}
+
+int profile__rank_processes(const struct profile *profile,
+			    const struct profile_process ***ret_ranked)
+{
+	size_t count = profile->processes.count;
+	const struct profile_process **ranked = calloc(count + 1, sizeof(*ranked));
+
+	if (!ranked)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++)
+		ranked[i] = pool_at(&profile->processes, i);
+	qsort(ranked, count, sizeof(*ranked), compare_processes);
+	*ret_ranked = ranked;
+	return 0;
+}
+
 int profile__add_sample(struct profile *profile, uint32_t stack, uint32_t process, uint32_t tid,
 			uint32_t comm, uint64_t count)
 {

@@ -67,6 +67,9 @@ int profile__add_process(struct profile *profile, uint32_t pid, uint32_t comm, u
 /* Borrowed until the next add_process. The caller fills the rest, samples included. */
 struct profile_process *profile__process(const struct profile *profile, uint32_t index);
 size_t profile__process_count(const struct profile *profile);
+/* All of them, most samples first; the caller frees the array, its elements are borrowed. */
+int profile__rank_processes(const struct profile *profile,
+			    const struct profile_process ***ret_ranked);
 /* -EINVAL: no such stack or process. */
 int profile__add_sample(struct profile *profile, uint32_t stack, uint32_t process, uint32_t tid,
 			uint32_t comm, uint64_t count);
