@@ -117,17 +117,17 @@ static void print_choices(const struct command *command)
 			printf("|%s:-%c", command->name, spec->letter);
 		printf(")");
 		if (spec->kind == OPTION_FILE)
-			printf(" COMPREPLY=($(compgen -f -- \"$word\"))");
+			printf("\n\t\t\tCOMPREPLY=($(compgen -f -- \"$word\"))");
 		else if (spec->kind == OPTION_CHOICE) {
-			printf(" COMPREPLY=($(compgen -W \"");
+			printf("\n\t\t\tCOMPREPLY=($(compgen -W \"");
 			for (size_t i = 0; spec->choices[i]; i++)
 				printf("%s%s", i ? " " : "", spec->choices[i]);
 			printf("\" -- \"$word\"))");
 		} else if (spec->kind == OPTION_LIST) {
-			printf(" COMPREPLY=($(compgen -W \"$(cd /proc && echo [0-9]*)\" -- "
+			printf("\n\t\t\tCOMPREPLY=($(compgen -W \"$(cd /proc && echo [0-9]*)\" -- "
 			       "\"$word\"))");
 		}
-		printf("; return ;;\n");
+		printf("\n\t\t\treturn ;;\n");
 	}
 }
 
@@ -187,5 +187,7 @@ int command_main(const struct command *const *commands, int argc, char **argv)
 	command = find_command(commands, name);
 	if (!command)
 		return unknown_command(commands, name);
+	/* --version too: messages name the command by argv[0]. */
+	argv[1] = (char *)command->name;
 	return command->run(command, argc - 1, argv + 1);
 }

@@ -148,21 +148,34 @@ int result__open(const struct result_options *options, const char *name, struct 
 	return status;
 }
 
+/* The process with the most samples. NULL: none. */
+static const struct profile_process *busiest_process(const struct profile *profile)
+{
+	const struct profile_process *busiest = NULL;
+
+	for (size_t i = 0; i < profile__process_count(profile); i++) {
+		const struct profile_process *process = profile__process(profile, (uint32_t)i);
+
+		if (!busiest || process->samples > busiest->samples)
+			busiest = process;
+	}
+	return busiest;
+}
+
 /* "python3 (1234)" or "python3 (1234) and 2 more", from the profile alone so that a replay says the
  * same. */
-static char *make_title(struct profile *profile)
+static char *make_title(const struct profile *profile)
 {
+	const struct profile_process *busiest = busiest_process(profile);
 	size_t count = profile__process_count(profile);
-	const struct profile_process *first;
 	char more[32] = "", *title;
 
-	if (count == 0)
+	if (!busiest)
 		return NULL;
-	first = profile__process(profile, 0);
 	if (count > 1)
 		snprintf(more, sizeof(more), " and %zu more", count - 1);
 	if (asprintf(&title, "%s (%" PRIu32 ")%s",
-		     string_table__get(profile__strings(profile), first->comm), first->pid,
+		     string_table__get(profile__strings(profile), busiest->comm), busiest->pid,
 		     more) < 0)
 		return NULL;
 	return title;

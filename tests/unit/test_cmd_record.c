@@ -49,7 +49,7 @@ struct pipeline {
 	unsigned int runs;
 };
 
-static struct profile_process fake_process;
+static struct profile_process fake_processes[3];
 
 static int fail_with(int err, const char *what, struct pipeline_error *error)
 {
@@ -164,9 +164,9 @@ size_t profile__process_count(const struct profile *profile)
 struct profile_process *profile__process(const struct profile *profile, uint32_t index)
 {
 	(void)profile;
-	assert_int_equal(index, 0);
-	fake_process.pid = 77;
-	return &fake_process;
+	assert_true(index < fake.processes);
+	fake_processes[index] = (struct profile_process){.pid = 77 + index, .samples = index};
+	return &fake_processes[index];
 }
 
 struct string_table *profile__strings(const struct profile *profile)
@@ -505,7 +505,7 @@ static void writes_what_was_asked(void **state)
 	expect_text(errors, "hz 99]");
 	fake.processes = 3;
 	assert_int_equal(RECORD("-p", target_text(), "-d3ms", "-op.txt", "--format=html"), 0);
-	expect_file("p.txt", "title=snake (77) and 2 more\n");
+	expect_file("p.txt", "title=snake (79) and 2 more\n");
 }
 
 static void standard_output(void **state)
