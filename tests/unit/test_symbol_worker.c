@@ -547,6 +547,144 @@ static void test_served_in_thread(void **state)
 	close(sockets[1]);
 }
 
+/* A child that lies: which lie is in a file named after its parent, for it gets no environment. */
+enum lie {
+	LIE_NONE,
+	LIE_OTHER_REQUEST,
+	LIE_OTHER_OBJECT,
+	LIE_OTHER_KIND,
+	LIE_POSITIVE_STATUS,
+	LIE_SHORT_ANSWER,
+	LIE_BAD_FACTS,
+	LIE_MEMFD_WITHOUT_FD,
+	LIE_FD_WITHOUT_MEMFD,
+	LIE_UNSEALED,
+	LIE_SEALED_GARBAGE,
+	LIE_NO_PACKET,
+	LIE_EXIT,
+	LIE_COUNT,
+};
+
+static void lie_path(pid_t parent, char path[64])
+{
+	snprintf(path, 64, "/tmp/mixprof-test-lie-%d", parent);
+}
+
+static void set_lie(enum lie lie)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[64];
+
+	lie_path(getpid(), path);
+	unlink(path);
+	if (lie == LIE_NONE)
+		return;
+	file = fopen(path, "wxe");
+	assert_non_null(file);
+	fprintf(file, "%d", lie);
+}
+
+static enum lie read_lie(void)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[64];
+	int lie = LIE_NONE;
+
+	lie_path(getppid(), path);
+	file = fopen(path, "re");
+	return file && fscanf(file, "%d", &lie) == 1 ? (enum lie)lie : LIE_NONE;
+}
+
+static int answer_with_lie(int socket, enum lie lie, struct worker_packet *packet)
+{
+	struct worker_header *h = &packet->header;
+	uint8_t garbage[sizeof(struct object_facts)];
+	int fd = -1;
+
+	memset(garbage, 0xff, sizeof(garbage));
+	h->size = lie == LIE_SHORT_ANSWER ? 3 : sizeof(garbage);
+	h->request += lie == LIE_OTHER_REQUEST;
+	h->object += lie == LIE_OTHER_OBJECT;
+	h->kind += lie == LIE_OTHER_KIND;
+	h->status = lie == LIE_POSITIVE_STATUS;
+	h->in_memfd =
+		lie == LIE_MEMFD_WITHOUT_FD || lie == LIE_UNSEALED || lie == LIE_SEALED_GARBAGE;
+	if (lie == LIE_UNSEALED || lie == LIE_FD_WITHOUT_MEMFD)
+		fd = bytes_to_memfd(garbage, sizeof(garbage));
+	if (lie == LIE_SEALED_GARBAGE && worker_seal(garbage, sizeof(garbage), &fd))
+		return 1;
+	if (lie == LIE_NO_PACKET)
+		return send(socket, garbage, sizeof(garbage), 0) < 0;
+	return worker_send(socket, h, garbage, fd);
+}
+
+static int lie_to_parent(int socket, enum lie lie)
+{
+	struct worker_header hello = {.magic = WORKER_MAGIC, .kind = WORKER_HELLO};
+	struct worker_packet *packet = malloc(sizeof(*packet));
+
+	if (worker_send(socket, &hello, NULL, -1))
+		return 1;
+	while (!worker_receive(socket, packet)) {
+		if (lie == LIE_EXIT)
+			_exit(1);
+		if (packet->header.kind != WORKER_CLOSE && answer_with_lie(socket, lie, packet))
+			_exit(1);
+		close(packet->fd);
+	}
+	_exit(0);
+}
+
+static void expect_lie_found(enum lie lie, uint32_t kind)
+{
+	_cleanup_(symbol_worker__freep) struct symbol_worker *worker = start_worker();
+	struct unwind_table_image image;
+	struct object_facts facts;
+	uint64_t vaddr = 1;
+	char *name = NULL;
+	void *memory;
+	size_t size;
+	int err;
+
+	assert_int_equal(open_path(worker, 1, "/proc/self/exe", &facts), 0);
+	assert_int_equal(open_path(worker, 2, "/proc/self/exe", &facts), 0);
+	set_lie(lie);
+	kill(symbol_worker__pid(worker), SIGKILL);
+	if (kind == WORKER_READ_FACTS)
+		err = open_path(worker, 3, "/proc/self/exe", &facts);
+	else if (kind == WORKER_READ_TABLE)
+		err = symbol_worker__read_table(worker, 1, &memory, &size, &image);
+	else
+		err = symbol_worker__find_names(worker, 1, &vaddr, 1, &name);
+	assert_int_equal(err, -EIO);
+	assert_null(name);
+	assert_int_equal(symbol_worker__pid(worker), 0);
+	set_lie(LIE_NONE);
+	expect_local_function(worker, 2);
+	if (kind != WORKER_READ_FACTS)
+		assert_int_equal(symbol_worker__find_names(worker, 1, &vaddr, 1, &name), -EIO);
+	else
+		assert_int_equal(open_path(worker, 3, "/proc/self/exe", &facts), -EIO);
+}
+
+static void test_lies(void **state)
+{
+	size_t before = count_descriptors();
+
+	(void)state;
+	for (enum lie lie = LIE_NONE + 1; lie < LIE_COUNT; lie++)
+		for (uint32_t kind = WORKER_READ_FACTS; kind <= WORKER_FIND_NAMES; kind++)
+			expect_lie_found(lie, kind);
+	assert_int_equal(count_descriptors(), before);
+}
+
+static int forget_lie(void **state)
+{
+	(void)state;
+	set_lie(LIE_NONE);
+	return 0;
+}
+
 static struct object_facts sane_facts(void)
 {
 	struct object_facts f = {
@@ -759,6 +897,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_no_descriptor_leaks),
 		cmocka_unit_test(test_rights_of_the_child),
 		cmocka_unit_test(test_served_in_thread),
+		cmocka_unit_test_teardown(test_lies, forget_lie),
 		cmocka_unit_test(test_facts_check),
 		cmocka_unit_test(test_facts_check_on_mutations),
 		cmocka_unit_test(test_names_decode),
@@ -766,7 +905,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_bad_packets),
 	};
 
-	if (argc == 3 && !strcmp(argv[1], "symbol-worker"))
-		return symbol_worker_main(atoi(argv[2]));
+	if (argc == 3 && !strcmp(argv[1], "symbol-worker")) {
+		enum lie lie = read_lie();
+
+		return lie ? lie_to_parent(atoi(argv[2]), lie) : symbol_worker_main(atoi(argv[2]));
+	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
