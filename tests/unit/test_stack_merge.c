@@ -550,6 +550,126 @@ static void base_frame_segment_is_tolerated(void **state)
 	assert_int_equal(f->stack.unmatched_segments, 1);
 }
 
+/* The inner part of the stack lies elsewhere, at higher addresses: sigaltstack, coroutines. */
+static void split_stack_is_exact(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int round = 0; round < 200; round++) {
+		make_model(&f->model, 5, 3);
+		for (size_t i = 0; i <= eval_at(&f->model, 2); i++) {
+			f->model.frames[i].sp += 1ULL << 40;
+			f->model.frames[i].cfa += 1ULL << 40;
+			f->model.frames[i].address += 1ULL << 40;
+		}
+		derive(f);
+		merge(f);
+		check_truth(f);
+		check_verdict(f, VERDICT_EXACT, STOP_NONE);
+	}
+}
+
+/* Only the end of a chain may lie on no stack, not an empty segment inside of it. */
+static void stray_empty_segment_is_partial(void **state)
+{
+	struct fixture *f = *state;
+	size_t eval;
+
+	make_model(&f->model, 3, 0);
+	eval = eval_at(&f->model, 0);
+	drop_segment(&f->model, eval, true);
+	f->model.frames[eval - 1].address = 0x1000;
+	derive(f);
+	merge(f);
+	check_truth(f);
+	check_verdict(f, VERDICT_PARTIAL, STOP_NONE);
+	assert_int_equal(f->stack.unmatched_segments, 1);
+}
+
+/* The innermost eval enters and all outside of it is lost: the segments are not its own. */
+static void entering_and_truncated(void **state)
+{
+	struct fixture *f = *state;
+	size_t eval;
+
+	make_model(&f->model, 3, 0);
+	eval = eval_at(&f->model, 0);
+	drop_segment(&f->model, eval, false);
+	for (size_t i = eval + 1; i < f->model.count; i++)
+		f->model.frames[i].gone = f->model.frames[i].kind < TRUE_PYTHON;
+	derive(f);
+	f->sample.head.flags &= ~SAMPLE_ROOT_REACHED;
+	f->sample.head.native_stop = STOP_UNWIND_REGISTER;
+	merge(f);
+	check_truth(f);
+	check_verdict(f, VERDICT_TRUNCATED, STOP_UNWIND_REGISTER);
+}
+
+static void entering_and_cut_chain(void **state)
+{
+	struct fixture *f = *state;
+	size_t eval;
+
+	make_model(&f->model, 3, 0);
+	drop_segment(&f->model, eval_at(&f->model, 0), false);
+	eval = eval_at(&f->model, 1);
+	for (size_t i = eval - 1; i < f->model.count; i++)
+		f->model.frames[i].gone = f->model.frames[i].kind >= TRUE_PYTHON;
+	derive(f);
+	f->sample.head.flags = SAMPLE_ROOT_REACHED | SAMPLE_PYTHON_ENTERING;
+	f->sample.head.python_stop = STOP_PY_BAD_FRAME;
+	merge(f);
+	check_truth(f);
+	check_verdict(f, VERDICT_PARTIAL, STOP_PY_BAD_FRAME);
+}
+
+/* After a segment that found no eval, nothing tells where the frames of a cut chain ran. */
+static void cut_chain_after_a_stray_segment_is_not_matched(void **state)
+{
+	struct fixture *f = *state;
+
+	make_model(&f->model, 3, 2);
+	f->model.frames[eval_at(&f->model, 0) - 1].address = 0x1000;
+	for (size_t i = eval_at(&f->model, 1) - 1; i < f->model.count; i++)
+		f->model.frames[i].gone = f->model.frames[i].kind >= TRUE_PYTHON;
+	derive(f);
+	f->sample.head.flags = SAMPLE_ROOT_REACHED;
+	f->sample.head.python_stop = STOP_PY_FRAME_UNREADABLE;
+	merge(f);
+	check_verdict(f, VERDICT_PARTIAL, STOP_PY_FRAME_UNREADABLE);
+	for (size_t i = 0; i < f->stack.count; i++)
+		assert_false(f->stack.frames[i].has_segment);
+}
+
+/* Puts a thread state before the python item at. */
+static void insert_thread_state(struct fixture *f, uint32_t at)
+{
+	memmove(&f->python[at + 1], &f->python[at],
+		(f->sample.python_count - at) * sizeof(f->python[0]));
+	f->python[at] = (struct python_item){.kind = PYTHON_ITEM_THREAD_STATE};
+	f->sample.python_count++;
+}
+
+/* The inner thread state's chain is cut: the outer one's segment end does not close its frames. */
+static void cut_inner_thread_state_is_partial(void **state)
+{
+	struct fixture *f = *state;
+	size_t eval;
+	uint32_t at = 0;
+
+	make_model(&f->model, 4, 0);
+	eval = eval_at(&f->model, 1);
+	f->model.frames[eval - 1].gone = f->model.frames[eval].gone = true;
+	f->model.frames[eval_at(&f->model, 2)].resynced = true;
+	derive(f);
+	while (f->python[at].address != f->model.frames[eval - 2].id)
+		at++;
+	insert_thread_state(f, at + 1);
+	merge(f);
+	check_truth(f);
+	check_verdict(f, VERDICT_PARTIAL, STOP_NONE);
+}
+
 /* Two thread states on one thread: the inner chain's segments, then the outer's. */
 static void second_thread_state_goes_on(void **state)
 {
@@ -562,10 +682,7 @@ static void second_thread_state_goes_on(void **state)
 		derive(f);
 		for (int ends = 0; ends < 2; at++)
 			ends += f->python[at].kind == PYTHON_ITEM_SEGMENT_END;
-		memmove(&f->python[at + 1], &f->python[at],
-			(f->sample.python_count - at) * sizeof(f->python[0]));
-		f->python[at] = (struct python_item){.kind = PYTHON_ITEM_THREAD_STATE};
-		f->sample.python_count++;
+		insert_thread_state(f, at);
 		merge(f);
 		check_truth(f);
 		check_verdict(f, VERDICT_EXACT, STOP_NONE);
@@ -642,6 +759,12 @@ int main(void)
 		cmocka_unit_test(threads_without_python_are_native),
 		cmocka_unit_test(eval_on_the_stack_belies_no_thread),
 		cmocka_unit_test(base_frame_segment_is_tolerated),
+		cmocka_unit_test(split_stack_is_exact),
+		cmocka_unit_test(stray_empty_segment_is_partial),
+		cmocka_unit_test(entering_and_truncated),
+		cmocka_unit_test(entering_and_cut_chain),
+		cmocka_unit_test(cut_chain_after_a_stray_segment_is_not_matched),
+		cmocka_unit_test(cut_inner_thread_state_is_partial),
 		cmocka_unit_test(second_thread_state_goes_on),
 		cmocka_unit_test(largest_sample_is_not_quadratic),
 	};
