@@ -172,9 +172,7 @@ int frame_labels__new(const struct profile *profile, bool no_lines,
 	if (!labels)
 		return -ENOMEM;
 	labels->ids = calloc(profile__frame_count(profile) + 1, sizeof(*labels->ids));
-	if (!labels->ids)
-		return -ENOMEM;
-	err = string_table__new(&labels->texts);
+	err = labels->ids ? string_table__new(&labels->texts) : -ENOMEM;
 	if (!err)
 		err = add_labels(labels, profile, no_lines, escape);
 	if (err)
