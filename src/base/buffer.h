@@ -17,7 +17,7 @@ struct buffer {
 	bool failed;
 };
 
-void buffer_done(struct buffer *b); /* frees; the buffer is empty and usable again */
+void buffer_done(struct buffer *b);  /* frees; the buffer is empty and usable again */
 void buffer_clear(struct buffer *b); /* keeps the memory */
 /* Room for size bytes at the end, uninitialised; NULL when out of memory. */
 void *buffer_reserve(struct buffer *b, size_t size);

@@ -9,7 +9,8 @@
 
 #include <stddef.h>
 
-/* Returns a new NUL-terminated string, at most max_bytes long (cut at a character, then "..."); NULL: out of memory. */
+/* Returns a new NUL-terminated string, at most max_bytes long (cut at a character, then "...");
+ * NULL: out of memory. */
 char *sanitize_name(const char *bytes, size_t size, size_t max_bytes);
 
 #endif

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /* All return 0, -EINVAL for text that is not of the form, -ERANGE for values out of range. */
-int parse_duration_ns(const char *text, uint64_t *ret_ns); /* ns us ms s m h; no unit: seconds */
+int parse_duration_ns(const char *text, uint64_t *ret_ns);   /* ns us ms s m h; no unit: seconds */
 int parse_size_bytes(const char *text, uint64_t *ret_bytes); /* K M G, powers of 1024 */
-int parse_u32(const char *text, uint32_t *ret_value); /* decimal, whole text */
+int parse_u32(const char *text, uint32_t *ret_value);	     /* decimal, whole text */
 /* A set such as "1,4-7", ascending and unique; the caller frees *ret_values. */
 int parse_u32_set(const char *text, uint32_t **ret_values, size_t *ret_count);
 
