@@ -282,7 +282,8 @@ def via_re_sub():
     re.sub("x", leaf_re_sub, "x")
 
 
-# Generators.
+# Generators. Each is run to its end: one that is dropped while it waits is entered once more, by
+# its destructor and thus by another chain.
 
 
 def leaf_generator():
@@ -296,8 +297,8 @@ def generator():
 
 
 @way
-def via_next():
-    next(generator())
+def via_iteration():
+    list(generator())
 
 
 def leaf_c_next():
@@ -312,7 +313,9 @@ def generator_for_c():
 
 @way
 def via_c_next():
-    bridge.next(generator_for_c())  # -> bridge_next
+    made = generator_for_c()
+    bridge.next(made)  # -> bridge_next
+    bridge.next(made)  # -> bridge_next
 
 
 def leaf_throw():
@@ -325,14 +328,16 @@ def generator_thrown_into():
         yield 1
     except ValueError:
         leaf_throw()
-    yield 2
 
 
 @way
 def via_throw():
     thrown = generator_thrown_into()
     next(thrown)
-    thrown.throw(ValueError())
+    try:
+        thrown.throw(ValueError())
+    except StopIteration:
+        pass
 
 
 def leaf_close():
