@@ -369,8 +369,7 @@ const uint8_t *elf_image__bytes_at(struct elf_image *image, uint64_t vaddr, size
 	for (size_t i = 0; i < image->segment_count; i++) {
 		const struct elf_segment *s = &image->segments[i];
 
-		if (vaddr >= s->vaddr && vaddr - s->vaddr < s->file_size &&
-		    s->file_size - (vaddr - s->vaddr) >= size)
+		if (vaddr >= s->vaddr && vaddr - s->vaddr < s->file_size)
 			return bytes_of_segment(image, s, vaddr - s->vaddr, size);
 	}
 	return NULL;

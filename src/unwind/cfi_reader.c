@@ -517,9 +517,7 @@ static int put_marked(const struct row_list *in, const struct cfi_mark *marks, s
 		int err;
 
 		if (edge < edge_count && edges[edge] <= pc) {
-			pc = edges[edge];
-			while (edge < edge_count && edges[edge] == pc)
-				edge++;
+			pc = edges[edge++];
 			flags = flags_at(marks, mark_count, pc);
 		}
 		if (row < in->count && in->rows[row].pc == pc)

@@ -215,6 +215,7 @@ static void saved_registers(void **state)
 	assert_rule(RULE_AFTER(0x14, 0x06, 0x02), entry_with_rbp(UNWIND_UNKNOWN, 0));
 	assert_rule(RULE_AFTER(0x15, 0x03, 0x02), entry_with_rbx(UNWIND_UNKNOWN, 0));
 	assert_rule(RULE_AFTER(0x16, 0x06, 0x02, 0x76, 0x10), entry_with_rbp(UNWIND_UNKNOWN, 0));
+	assert_rule(RULE_AFTER(0x90, 0x02, 0xd0), rule_entry); /* RA as the CIE says */
 	/* expression: breg6 -8; breg6 0; breg7 0; two operations */
 	assert_rule(RULE_AFTER(0x10, 0x06, 0x02, 0x76, 0x78),
 		    entry_with_rbp(UNWIND_AT_REGISTER, -8));
@@ -318,7 +319,8 @@ static void linker_plt(void **state)
 }
 
 /* The CIE of a signal trampoline: CFA and registers from the ucontext at rsp. */
-static struct unwind_rule rule_of_trampoline(const char *augmentation, uint8_t rbx_low)
+static struct unwind_rule rule_of_trampoline(const char *augmentation, uint8_t rbx_low,
+					     uint8_t rip_low)
 {
 	struct frame_builder b = {0};
 	struct unwind_rule rule;
@@ -330,7 +332,7 @@ static struct unwind_rule rule_of_trampoline(const char *augmentation, uint8_t r
 	PUT(&b, 0x10, 0x03, 0x03, 0x77, rbx_low, 0x01); /* rbx: breg7 128 */
 	PUT(&b, 0x10, 0x06, 0x03, 0x77, 0xf8, 0x00);	/* rbp: breg7 120 */
 	PUT(&b, 0x10, 0x07, 0x03, 0x77, 0xa0, 0x01);	/* rsp: breg7 160 */
-	PUT(&b, 0x10, 0x10, 0x03, 0x77, 0xa8, 0x01);	/* rip: breg7 168 */
+	PUT(&b, 0x10, 0x10, 0x03, 0x77, rip_low, 0x01); /* rip: breg7 168 */
 	entry_end(&b);
 	put_empty_fde(&b, cie, CODE, 0x0a);
 	rows = read_rows(&b);
@@ -345,9 +347,10 @@ static void signal_trampoline(void **state)
 	struct unwind_rule signal = {.cfa = UNWIND_CFA_SIGNAL};
 
 	(void)state;
-	assert_rule(rule_of_trampoline("zRS", 0x80), signal);
-	assert_rule(rule_of_trampoline("zRS", 0x88), rule_unsupported); /* rbx elsewhere */
-	assert_rule(rule_of_trampoline("zR", 0x80), rule_unsupported);	/* not marked as one */
+	assert_rule(rule_of_trampoline("zRS", 0x80, 0xa8), signal);
+	assert_rule(rule_of_trampoline("zRS", 0x80, 0xb0), rule_unsupported); /* rip elsewhere */
+	assert_rule(rule_of_trampoline("zRS", 0x88, 0xa8), rule_unsupported); /* rbx elsewhere */
+	assert_rule(rule_of_trampoline("zR", 0x80, 0xa8), rule_unsupported); /* not marked as one */
 }
 
 /* Outside .cfi_startproc's default a CIE may leave everything open. */

@@ -159,6 +159,31 @@ static void check_encoding(uint8_t encoding, uint32_t bytes, bool pcrel)
 	fde_index_done(&index);
 }
 
+/* A segment selector of 2 bytes comes before the address. */
+static void debug_frame_with_selectors(void **state)
+{
+	struct frame_builder b = {0};
+	struct fde_index index;
+	uint32_t fde;
+
+	(void)state;
+	entry_begin(&b);
+	put_u32(&b, 0xffffffff);
+	PUT(&b, 4, 0, 8, 2, 0x01, 0x78, 0x10, 0x0c, 0x07, 0x08, 0x90, 0x01);
+	entry_end(&b);
+	entry_begin(&b);
+	fde = b.entry;
+	put_u32(&b, 0);
+	PUT(&b, 0x55, 0x66);
+	put_u64(&b, 0x1234);
+	put_u64(&b, 0x10);
+	entry_end(&b);
+	index = read_one(&b, true);
+	assert_int_equal(index.count, 1);
+	assert_fde(&index, 0, 0x1234, 0x1244, fde);
+	fde_index_done(&index);
+}
+
 static void pointer_encodings(void **state)
 {
 	(void)state;
@@ -222,7 +247,11 @@ static void malformed_entries_are_counted(void **state)
 	PUT(&b, 0x01, 0x30); /* data relative: no base known */
 	entry_end(&b);
 	put_empty_fde(&b, cie, 0x1000, 0x10);
-	put_empty_fde(&b, b.size, 0x1000, 0x10); /* its CIE would be itself */
+	cie = cie_begin(&b, "zR");
+	PUT(&b, 0x01, 0x9b); /* the address is in memory that we do not have */
+	entry_end(&b);
+	put_empty_fde(&b, cie, 0x1000, 0x10);
+	put_empty_fde(&b, b.size, 0x1000, 0x10);     /* its CIE would be itself */
 	put_empty_fde(&b, 0xf0000000, 0x1000, 0x10); /* CIE after the section */
 	cie = put_usual_cie(&b);
 	entry_begin(&b); /* cut short */
@@ -233,7 +262,7 @@ static void malformed_entries_are_counted(void **state)
 	entry_end(&b);
 	put_empty_fde(&b, cie, 0x3000, 0x10); /* and one that is well */
 	index = read_one(&b, false);
-	assert_int_equal(index.malformed, 8);
+	assert_int_equal(index.malformed, 9);
 	assert_int_equal(index.count, 1);
 	assert_int_equal(index.fdes[0].start, 0x3000);
 	fde_index_done(&index);
@@ -296,6 +325,7 @@ int main(void)
 		cmocka_unit_test(first_read_keeps_overlaps),
 		cmocka_unit_test(debug_frame_fills_what_eh_frame_leaves),
 		cmocka_unit_test(debug_frame_64bit),
+		cmocka_unit_test(debug_frame_with_selectors),
 		cmocka_unit_test(pointer_encodings),
 		cmocka_unit_test(terminator_ends),
 		cmocka_unit_test(dropped_code_is_skipped),

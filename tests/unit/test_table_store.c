@@ -234,6 +234,49 @@ static void index_stays_in_one_segment(void **state)
 	}
 }
 
+/* At the end of a segment: an index of 10 units meets 1 to 12 that are left. */
+static void index_at_the_edge(void **state)
+{
+	(void)state;
+	for (uint32_t left = 1; left <= 12; left++) {
+		_cleanup_(maps_freep) struct maps *maps = maps_new();
+		_cleanup_(table_store__freep) struct table_store *store = store_new(maps, 8 * MB);
+		struct table_source first, second;
+		uint32_t table;
+
+		source_init(&first, 0x1000, UNWIND_SEGMENT_ROWS - 17 - left, 1, 1, 5);
+		source_init(&second, 0x1000, 20, 0x1000 - 210, 1, 5);
+		assert_int_equal(first.image.pages, 32); /* 33 entries: 17 units */
+		assert_int_equal(second.image.pages, 19);
+		assert_int_equal(table_store__install(store, &first.image, &table), 0);
+		assert_int_equal(table_store__install(store, &second.image, &table), 0);
+		assert_installed(maps, 1, &first.image);
+		assert_installed(maps, 2, &second.image);
+		source_done(&first);
+		source_done(&second);
+	}
+}
+
+/* Rows go where the index does not fit, and save a segment here. */
+static void rows_may_come_first(void **state)
+{
+	_cleanup_(maps_freep) struct maps *maps = maps_new();
+	_cleanup_(table_store__freep) struct table_store *store = store_new(maps, 8 * MB);
+	struct table_source first, second;
+	uint32_t table;
+
+	(void)state;
+	source_init(&first, 0x1000, UNWIND_SEGMENT_ROWS - 60000, 1, 1, 5);
+	source_init(&second, 0x1000, 50000, 4 * 4096, 1, 5);
+	assert_int_equal(table_store__install(store, &first.image, &table), 0);
+	assert_int_equal(table_store__install(store, &second.image, &table), 0);
+	assert_int_equal(maps->segment_count, 2);
+	assert_installed(maps, 1, &first.image);
+	assert_installed(maps, 2, &second.image);
+	source_done(&first);
+	source_done(&second);
+}
+
 /* No two tables share a byte. */
 static void tables_do_not_overlap(void **state)
 {
@@ -286,6 +329,22 @@ static void over_budget_is_told(void **state)
 	source_done(&small);
 }
 
+/* A table of 1.2 MB needs 2 MB of segments. */
+static void budget_counts_whole_segments(void **state)
+{
+	_cleanup_(maps_freep) struct maps *maps = maps_new();
+	_cleanup_(table_store__freep) struct table_store *store = store_new(maps, 3 * MB / 2);
+	struct table_source source;
+	uint32_t table;
+
+	(void)state;
+	source_init(&source, 0x1000, UNWIND_SEGMENT_ROWS / 5 * 6, 4, 1, 5);
+	assert_int_equal(table_store__install(store, &source.image, &table), 0);
+	assert_int_equal(maps->tables[1].flags, UNWIND_TABLE_OVER_BUDGET);
+	assert_int_equal(maps->segment_count, 0);
+	source_done(&source);
+}
+
 static void rules_run_out(void **state)
 {
 	_cleanup_(maps_freep) struct maps *maps = maps_new();
@@ -295,7 +354,7 @@ static void rules_run_out(void **state)
 
 	(void)state;
 	source_init(&full, 0x1000, UNWIND_RULES_MAX - 1, 4, 1, UNWIND_RULES_MAX - 1);
-	source_init(&other, 0x1000, 10, 4, 100000, 10);
+	source_init(&other, 0x1000, 1, 4, 100000, 1);
 	source_init(&same, 0x1000, 10, 4, 5, 10);
 	assert_int_equal(table_store__install(store, &full.image, &table), 0);
 	assert_installed(maps, 1, &full.image);
@@ -364,8 +423,11 @@ int main(void)
 		cmocka_unit_test(installs_and_shares_rules),
 		cmocka_unit_test(rows_span_segments),
 		cmocka_unit_test(index_stays_in_one_segment),
+		cmocka_unit_test(index_at_the_edge),
+		cmocka_unit_test(rows_may_come_first),
 		cmocka_unit_test(tables_do_not_overlap),
 		cmocka_unit_test(over_budget_is_told),
+		cmocka_unit_test(budget_counts_whole_segments),
 		cmocka_unit_test(rules_run_out),
 		cmocka_unit_test(tables_run_out),
 		cmocka_unit_test(failures_leave_no_trace),
