@@ -91,13 +91,18 @@ static void make_file_name(const char *name, const char *extension, char *path, 
 	snprintf(path, size, "mixprof-%s-%s%s", safe, date, extension);
 }
 
+static const char *shown(const char *path)
+{
+	return strcmp(path, "-") == 0 ? "standard output" : path;
+}
+
 static int open_output(const char *path, struct output_file **ret_file)
 {
 	int err = output_file__open(path, ret_file);
 
 	if (!err)
 		return STATUS_OK;
-	log_error("cannot write \"%s\": %s", path, strerror(-err));
+	log_error("cannot write \"%s\": %s", shown(path), strerror(-err));
 	return STATUS_FAILED;
 }
 
@@ -121,7 +126,7 @@ static int check_paths(const struct result_options *options)
 	if (!options->stats_path || strcmp(options->stats_path, path) != 0)
 		return STATUS_OK;
 	log_error("the profile and --stats cannot both go to \"%s\"; give one of them another file",
-		  path);
+		  shown(path));
 	return STATUS_USAGE;
 }
 
@@ -204,7 +209,7 @@ static int commit(struct output_file *file)
 
 	if (!err)
 		return STATUS_OK;
-	log_error("cannot write \"%s\": %s", output_file__path(file), strerror(-err));
+	log_error("cannot write \"%s\": %s", shown(output_file__path(file)), strerror(-err));
 	return STATUS_FAILED;
 }
 
@@ -243,7 +248,7 @@ int result__write(struct result *result, struct pipeline *pipeline)
 	pipeline__stats(pipeline, &stats);
 	err = write_all(result, profile, &stats);
 	if (err) {
-		log_error("cannot write \"%s\": %s", output_file__path(result->profile),
+		log_error("cannot write \"%s\": %s", shown(output_file__path(result->profile)),
 			  strerror(-err));
 		return STATUS_FAILED;
 	}
