@@ -68,6 +68,7 @@ $(BUILD)/gen/%.skel.h: $(BUILD)/bpf/%.bpf.o
 $(BUILD)/src/collect/bpf_session.o: $(BUILD)/gen/sampler.skel.h
 $(BUILD)/src/collect/system_probe.o: $(BUILD)/gen/feature_probe.skel.h
 $(BUILD)/src/unwind/host_walk.o: CPPFLAGS += -Ibpf
+$(BUILD)/src/output/export_html.o: $(wildcard src/output/viewer/*)
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libmixprof.a
 	$(call say,TEST,$@)
