@@ -16,7 +16,7 @@
 
 #define LENGTH_64BIT 0xffffffffu
 #define LENGTH_RESERVED 0xfffffff0u
-#define AUGMENTATION_MAX 8 /* letters; "zPLRSB" is the longest known. Bounds the work per CIE */
+#define LETTERS_MAX 8 /* of an augmentation; "zPLRSB" is the longest known */
 #define ADDRESS_BYTES 8
 
 enum {
@@ -80,6 +80,19 @@ int frame_entry_read(const struct frame_section *section, uint64_t offset,
 	e.body = c;
 	*ret_entry = e;
 	return 0;
+}
+
+/* The augmentation string; NULL if it is none that we know. Looks no further than the longest:
+ * many FDEs may ask for the same CIE again and again. */
+static const char *read_letters(struct cursor *c)
+{
+	size_t left = cursor_left(c);
+	struct cursor head = cursor_of(c->pos, left < LETTERS_MAX + 1 ? left : LETTERS_MAX + 1);
+	const char *letters = cursor_string(&head);
+
+	if (letters)
+		cursor_skip(c, strlen(letters) + 1);
+	return letters;
 }
 
 static uint64_t read_formatted(struct cursor *c, uint8_t encoding)
@@ -178,8 +191,8 @@ int frame_cie_read(const struct frame_section *section, uint64_t offset, struct 
 	version = cursor_u8(&c);
 	if (version != 1 && version != 3 && version != 4)
 		return -EBADMSG;
-	augmentation = cursor_string(&c);
-	if (!augmentation || strnlen(augmentation, AUGMENTATION_MAX + 1) > AUGMENTATION_MAX)
+	augmentation = read_letters(&c);
+	if (!augmentation)
 		return -EBADMSG;
 	if (strcmp(augmentation, "eh") == 0) /* gcc 2: a pointer of its own */
 		cursor_skip(&c, ADDRESS_BYTES);

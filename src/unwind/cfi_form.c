@@ -38,6 +38,9 @@ enum {
 	OP_BREGX = 0x92,
 };
 
+/* Longer ones have no form. Every row that one is in force for looks at it again. */
+#define EXPRESSION_BYTES_MAX 32
+
 /* struct ucontext of x86-64 Linux: uc_mcontext.gregs[] begins at 40 */
 enum {
 	UCONTEXT_RBP = 120,
@@ -140,8 +143,8 @@ static bool match_register_sum(struct cfi_expression e, uint64_t *ret_register, 
 {
 	struct cursor c = cursor_of(e.bytes, e.size);
 
-	return read_breg(&c, ret_register, ret_offset) && read_sums(&c, ret_offset) &&
-	       cursor_left(&c) == 0;
+	return e.size <= EXPRESSION_BYTES_MAX && read_breg(&c, ret_register, ret_offset) &&
+	       read_sums(&c, ret_offset) && cursor_left(&c) == 0;
 }
 
 static bool match_deref(struct cfi_expression e, uint64_t *ret_register, int64_t *ret_offset,
@@ -150,8 +153,9 @@ static bool match_deref(struct cfi_expression e, uint64_t *ret_register, int64_t
 	struct cursor c = cursor_of(e.bytes, e.size);
 
 	*ret_deref_offset = 0;
-	return read_breg(&c, ret_register, ret_offset) && read_sums(&c, ret_offset) &&
-	       cursor_u8(&c) == OP_DEREF && read_sums(&c, ret_deref_offset) && cursor_left(&c) == 0;
+	return e.size <= EXPRESSION_BYTES_MAX && read_breg(&c, ret_register, ret_offset) &&
+	       read_sums(&c, ret_offset) && cursor_u8(&c) == OP_DEREF &&
+	       read_sums(&c, ret_deref_offset) && cursor_left(&c) == 0;
 }
 
 static bool match_plt(struct cfi_expression e, int64_t *ret_threshold)

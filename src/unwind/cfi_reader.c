@@ -25,7 +25,7 @@
 #include "unwind/cfi_form.h"
 
 #define STATES_MAX 64				  /* remembered at a time; compilers nest 1 or 2 */
-#define CIE_PROGRAM_BYTES_MAX 1024		  /* the signal trampoline's has about 130 */
+#define CIE_PROGRAM_BYTES_MAX 256		  /* the signal trampoline's has about 130 */
 #define ROWS_MAX (UNWIND_ROWS_PER_TABLE_MAX + 1u) /* beyond, the table is refused anyway */
 
 enum {

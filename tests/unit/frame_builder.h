@@ -13,7 +13,7 @@
 #define FRAME_VADDR 0x5000 /* of the section's first byte */
 
 struct frame_builder {
-	uint8_t bytes[1 << 16];
+	uint8_t bytes[1 << 20];
 	uint32_t size;
 	uint32_t entry; /* offset of the open entry */
 };

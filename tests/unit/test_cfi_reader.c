@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -456,6 +457,41 @@ static void state_stack_is_bounded(void **state)
 	}
 }
 
+/*
+ * Few bytes must not buy much work: an expression of 200 KB in force for 100,000
+ * rows, and 20,000 FDEs in turn of two CIEs with programs of 100 KB.
+ */
+static void work_is_bounded(void **state)
+{
+	static struct frame_builder b;
+	uint32_t cies[2], cie = put_usual_cie(&b);
+	clock_t start = clock();
+	struct cfi_rows rows;
+
+	(void)state;
+	fde_begin(&b, cie, CODE, 0x100000);
+	PUT(&b, 0x0f, 0xc2, 0x9a, 0x0c, 0x77, 0x08); /* 200,002 bytes: breg7 8 */
+	for (int i = 0; i < 100000; i++)
+		PUT(&b, 0x23, 0x00); /* plus_uconst 0 */
+	for (int i = 0; i < 100000; i++)
+		PUT(&b, 0x41); /* a row */
+	entry_end(&b);
+	for (int i = 0; i < 2; i++) {
+		cies[i] = cie_begin(&b, "zR");
+		PUT(&b, 0x01, 0x1b);
+		for (int j = 0; j < 100000; j++)
+			PUT(&b, 0x00);
+		entry_end(&b);
+	}
+	for (uint32_t i = 0; i < 20000; i++)
+		put_empty_fde(&b, cies[i % 2], CODE + 0x100000 + i, 1);
+	rows = read_rows(&b);
+	assert_int_equal(rows.malformed, 20000);
+	assert_int_equal(rows.unsupported, 1);
+	assert_true(clock() - start < CLOCKS_PER_SEC); /* either would take tens of seconds */
+	cfi_rows_done(&rows);
+}
+
 static void marks_split_rows(void **state)
 {
 	const struct cfi_mark marks[] = {
@@ -575,6 +611,7 @@ int main(void)
 		cmocka_unit_test(gaps_merging_and_clipping),
 		cmocka_unit_test(malformed_programs_are_gaps),
 		cmocka_unit_test(state_stack_is_bounded),
+		cmocka_unit_test(work_is_bounded),
 		cmocka_unit_test(marks_split_rows),
 		cmocka_unit_test(first_rule_of_a_fragment),
 		cmocka_unit_test(survives_damage),

@@ -295,7 +295,7 @@ static void rules_are_a_closed_set(void **state)
 	assert_int_equal(WITH(framed, rbx, 0x80), -EBADMSG);
 	assert_int_equal(WITH(framed, rbx_offset, 8), -EBADMSG);
 	assert_int_equal(WITH(framed, deref_offset, 8), -EBADMSG);
-	assert_int_equal(WITH(framed, flags, 8), -EBADMSG);
+	assert_int_equal(WITH(framed, flags, 1 << 7), -EBADMSG);
 	assert_int_equal(WITH(framed, flags, UNWIND_RULE_ENTRY), -EBADMSG);
 	assert_int_equal(WITH(entry, flags, 0), -EBADMSG);
 	assert_int_equal(WITH(entry, cfa_offset, 16), -EBADMSG);

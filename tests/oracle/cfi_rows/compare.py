@@ -9,11 +9,14 @@ of either, so no address is left out, and once more at random addresses by
 lookup. readelf's overlapping FDEs are resolved as mixprof promises: the entry
 read first keeps its addresses. Exit status 1 if anything differs.
 
+readelf's rows say "exp" for an expression and no more. What the expressions
+are is compared with readelf's dump of the instructions, at the addresses where
+they come into force.
+
 Columns: rows of ours; steps compared; mismatched among them; steps where
-readelf shows an expression ("exp", which says no more than that: only that ours
-is an expression form or none is checked); steps for which mixprof has no form,
-each of which must be one that readelf shows as not plain; addresses covered by
-FDEs, in KB.
+readelf shows an expression; of the instructions that set one, those whose
+operands were compared; steps for which mixprof has no form, each of which must
+be one that readelf shows as not plain; addresses covered by FDEs, in KB.
 """
 
 import bisect
@@ -42,8 +45,8 @@ def neutral(columns, cells):
     return (row["CFA"], row.get("ra", "none"), row.get("rbp", "u"), row.get("rbx", "u"))
 
 
-def lines_of(path):
-    command = ["readelf", "-W", "--debug-dump=frames-interp", path]
+def lines_of(path, what):
+    command = ["readelf", "-W", f"--debug-dump={what}", path]
     environment = dict(os.environ, LC_ALL="C", DEBUGINFOD_URLS="")
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
@@ -54,7 +57,7 @@ def lines_of(path):
 def read_fdes(path):
     """[start, end, [(pc, row)...]] in the order of reading."""
     fdes, cies, columns, rows = [], {}, [], None
-    for line in lines_of(path):
+    for line in lines_of(path, "frames-interp"):
         if line.startswith("Contents of the"):
             cies, rows = {}, None
         elif line.startswith("   LOC"):
@@ -78,6 +81,54 @@ def read_fdes(path):
         if start and start < end:  # address 0: code that the linker dropped
             result.append((start, end, rows or [(start, initial[-1][1])]))
     return result
+
+
+def text_of_cfa(expression):
+    """Our word for a CFA expression of readelf's, None if we should have none."""
+    if match := re.fullmatch(
+        r"DW_OP_breg\d+ \((\w+)\): (-?\d+); DW_OP_deref(?:; DW_OP_plus_uconst: (\d+))?", expression
+    ):
+        name, offset, second = match.groups()
+        return f"exp:*{name}{int(offset):+d}{int(second or 0):+d}"
+    if match := re.fullmatch(
+        r"DW_OP_breg7 \(rsp\): 8; DW_OP_breg16 \(rip\): 0; DW_OP_lit15; DW_OP_and; DW_OP_lit(\d+);"
+        r" DW_OP_ge; DW_OP_lit3; DW_OP_shl; DW_OP_plus",
+        expression,
+    ):
+        return f"exp:plt{match.group(1)}"
+    return None
+
+
+def read_expressions(path):
+    """[(pc, column, text)] of all instructions that set an expression; column: 0 cfa, 2 rbp, 3 rbx."""
+    pc, found = None, []
+    for line in lines_of(path, "frames"):
+        line = line.strip()
+        if match := FDE_LINE.match(line):
+            pc = int(match.group(2), 16)
+        elif CIE_LINE.match(line):
+            pc = None
+        elif match := re.match(r"DW_CFA_(?:advance_loc|set_loc).* to ([0-9a-f]+)$", line):
+            pc = int(match.group(1), 16)
+        elif match := re.match(r"DW_CFA_def_cfa_expression \((.*)\)$", line):
+            found.append((pc, 0, text_of_cfa(match.group(1))))
+        elif match := re.match(r"DW_CFA_expression: r([36]) \(\w+\) \((.*)\)$", line):
+            base = re.fullmatch(r"DW_OP_breg6 \(rbp\): (-?\d+)", match.group(2))
+            text = f"exp:rbp{int(base.group(1)):+d}" if base else None
+            found.append((pc, 2 if match.group(1) == "6" else 3, text))
+    return [(pc, column, text) for pc, column, text in found if pc and text]
+
+
+def check_expressions(path, ours):
+    """(compared, mismatched). Where one row sets CFA twice, the last one counts."""
+    expected = {(pc, column): text for pc, column, text in read_expressions(path)}
+    wrong = 0
+    for (pc, column), text in expected.items():
+        row = ours.at(pc)
+        if row[column] != text and row != NONE and "exp:*rsp+160+0" != row[0]:
+            wrong += 1
+            print(f"{path}: {pc:#x}: readelf {text} ours {row}", file=sys.stderr)
+    return len(expected), wrong
 
 
 def free_parts(claimed, start, end):
@@ -174,6 +225,9 @@ def compare(dump_rows, path):
     theirs, covered = steps_of_readelf(path)
     ours = steps_of_ours(dump_rows, path)
     counts = dict.fromkeys(("same", "expression", "unsupported", "mismatch"), 0)
+    compared, wrong = check_expressions(path, Steps(ours))
+    counts["mismatch"] += wrong
+    ours = [(pc, tuple(cell.split(":")[0] for cell in row)) for pc, row in ours]
     i = j = 0
     a = b = NONE
     while i < len(theirs) or j < len(ours):
@@ -193,7 +247,7 @@ def compare(dump_rows, path):
         for _ in range(SAMPLES):
             pc = random.randrange(theirs[0][0], theirs[-1][0] + 1)
             counts["mismatch"] += agree(left.at(pc), right.at(pc)) == "mismatch"
-    return len(ours), counts, covered
+    return len(ours), counts, compared, covered
 
 
 def main(dump_rows, *paths):
@@ -201,15 +255,15 @@ def main(dump_rows, *paths):
     failed = 0
     print(
         f"{'file':<28} {'rows':>9} {'compared':>9} {'mismatched':>10} {'expressions':>11}"
-        f" {'no form':>7} {'KB':>8}"
+        f" {'operands':>8} {'no form':>7} {'KB':>8}"
     )
     for path in paths:
-        rows, counts, covered = compare(dump_rows, path)
+        rows, counts, operands, covered = compare(dump_rows, path)
         compared = sum(counts.values())
         failed += counts["mismatch"] + (compared == 0)
         print(
             f"{path.rsplit('/', 1)[-1]:<28} {rows:>9} {compared:>9} {counts['mismatch']:>10}"
-            f" {counts['expression']:>11} {counts['unsupported']:>7} {covered // 1024:>8}",
+            f" {counts['expression']:>11} {operands:>8} {counts['unsupported']:>7} {covered // 1024:>8}",
             flush=True,
         )
     return 1 if failed else 0

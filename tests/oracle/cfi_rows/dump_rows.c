@@ -4,9 +4,10 @@
  * words of readelf. They are read back from a parsed table, so that building and
  * parsing are under test too. With --time: how long each step takes instead.
  *
- *   cfa  rsp+8 | exp | - (no rule) | ? (no form)
+ *   cfa  rsp+8 | exp:TEXT | - (no rule) | ? (no form)
  *   ra   c-8 | u (undefined) | exp | ?
- *   rbp  c-16 | u (unchanged) | exp | ?
+ *   rbp  c-16 | u (unchanged) | exp:TEXT | ?
+ *   TEXT *REGISTER+OFFSET+OFFSET | pltN | rbp+OFFSET
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,8 +59,10 @@ static void print_saved(uint8_t how, int offset)
 {
 	if (how == UNWIND_AT_CFA)
 		printf(" c%+d", offset);
+	else if (how == UNWIND_AT_REGISTER)
+		printf(" exp:rbp%+d", offset);
 	else
-		printf(" %s", how == UNWIND_SAME ? "u" : how == UNWIND_AT_REGISTER ? "exp" : "?");
+		printf(" %s", how == UNWIND_SAME ? "u" : "?");
 }
 
 static void print_rule(const struct unwind_rule *rule)
@@ -73,13 +76,16 @@ static void print_rule(const struct unwind_rule *rule)
 		return;
 	}
 	if (rule->cfa == UNWIND_CFA_SIGNAL) {
-		printf(" exp exp exp exp\n");
+		printf(" exp:*rsp+160+0 exp exp exp\n");
 		return;
 	}
 	if (rule->cfa == UNWIND_CFA_REGISTER)
 		printf(" %s%+d", register_names[rule->cfa_register], rule->cfa_offset);
+	else if (rule->cfa == UNWIND_CFA_DEREF)
+		printf(" exp:*%s%+d%+d", register_names[rule->cfa_register], rule->cfa_offset,
+		       rule->deref_offset);
 	else
-		printf(" exp");
+		printf(" exp:plt%d", rule->deref_offset);
 	if (rule->flags & UNWIND_RULE_END)
 		printf(" u");
 	else
