@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/kallsyms: kernel, modules, BPF programs. Our own kernel's file, read in the privileged process. */
+/* /proc/kallsyms: kernel, modules, BPF programs. Our own kernel's file, read in the privileged
+ * process. */
 #ifndef MIXPROF_SYMBOL_KERNEL_SYMBOLS_H
 #define MIXPROF_SYMBOL_KERNEL_SYMBOLS_H
 
@@ -9,7 +10,8 @@
 
 struct kernel_symbols;
 
-/* -EPERM if addresses are hidden (kptr_restrict without CAP_SYSLOG: all zero), -ENOENT without kallsyms. */
+/* -EPERM if addresses are hidden (kptr_restrict without CAP_SYSLOG: all zero), -ENOENT without
+ * kallsyms. */
 int kernel_symbols__new(struct kernel_symbols **ret_symbols);
 /* From text, for tests. */
 int kernel_symbols__parse(const char *text, size_t size, struct kernel_symbols **ret_symbols);

@@ -14,7 +14,6 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -152,16 +151,34 @@ bool worker_process_is_alive(const struct worker_process *process)
 	return process->pid != 0 && poll(&wait, 1, 0) == 0;
 }
 
-static void wait_for_exit(pid_t pid)
+/*
+ * True once the child is reaped. By asking again and again: a pidfd was seen to poll as readable
+ * (6.18) before waitpid() knew of the death.
+ */
+static bool wait_for_exit(pid_t pid)
 {
-	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd wait = {.fd = pidfd, .events = POLLIN};
 	uint64_t deadline_ns = worker_clock_ns() + DEATH_WAIT_MS * NS_PER_MS;
-	uint64_t now_ns;
+	struct timespec pause = {.tv_nsec = 100 * 1000};
 
-	while (pidfd >= 0 && (now_ns = worker_clock_ns()) < deadline_ns)
-		if (poll(&wait, 1, (int)((deadline_ns - now_ns) / NS_PER_MS) + 1) > 0)
+	while (waitpid(pid, NULL, WNOHANG) == 0) {
+		if (worker_clock_ns() >= deadline_ns)
+			return false;
+		nanosleep(&pause, NULL);
+		if (pause.tv_nsec < 10 * 1000 * 1000)
+			pause.tv_nsec *= 2;
+	}
+	return true;
+}
+
+static void abandon(struct worker_process *process, pid_t pid)
+{
+	reap_abandoned(process);
+	for (size_t i = 0; i < WORKERS_ABANDONED_MAX; i++) {
+		if (process->abandoned[i] == 0) {
+			process->abandoned[i] = pid;
 			return;
+		}
+	}
 }
 
 void worker_process_kill(struct worker_process *process)
@@ -172,14 +189,8 @@ void worker_process_kill(struct worker_process *process)
 	if (process->pid == 0)
 		return;
 	kill(process->pid, SIGKILL);
-	wait_for_exit(process->pid);
-	for (size_t i = 0; waitpid(process->pid, NULL, WNOHANG) == 0; i++) {
-		if (i < WORKERS_ABANDONED_MAX && process->abandoned[i] != 0)
-			continue;
-		if (i < WORKERS_ABANDONED_MAX)
-			process->abandoned[i] = process->pid;
-		break;
-	}
+	if (!wait_for_exit(process->pid))
+		abandon(process, process->pid);
 	process->pid = 0;
 }
 
