@@ -37,6 +37,6 @@ struct task_struct {
 #pragma clang attribute pop
 
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
-#define USER_CS_64 0x33 /* arch/x86/include/asm/segment.h: __USER_CS */
+#define USER_CS_64 0x33	      /* arch/x86/include/asm/segment.h: __USER_CS */
 
 #endif

@@ -20,7 +20,7 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH); /* preallocated; updated by user space only */
 	__uint(max_entries, PROCESSES_MAX);
-	__type(key, __u32); /* tgid */
+	__type(key, __u32);   /* tgid */
 	__type(value, __u32); /* index into processes */
 } process_slots SEC(".maps");
 

@@ -23,7 +23,7 @@ const volatile struct {
 	__u32 ring_bytes;
 	__u32 abi_version;
 	__u32 self_pid; /* mixprof itself: counted as filtered under SCOPE_ALL */
-} config = { .scope = SCOPE_PROCESSES, .ring_bytes = 4096, .abi_version = SAMPLE_ABI_VERSION };
+} config = {.scope = SCOPE_PROCESSES, .ring_bytes = 4096, .abi_version = SAMPLE_ABI_VERSION};
 
 #define WAKEUP_INTERVAL_NS 5000000ULL /* at most one forced wakeup in this time per CPU */
 
@@ -70,10 +70,11 @@ static __always_inline void run_time(struct run_counters *counters, __u64 ns)
 		counters->run_ns[bucket]++;
 }
 
-#define EACH_REGISTER(X)  \
-	X(RAX, rax) X(RDX, rdx) X(RCX, rcx) X(RBX, rbx) X(RSI, rsi) X(RDI, rdi) \
-	X(RBP, rbp) X(RSP, rsp) X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) \
-	X(R12, r12) X(R13, r13) X(R14, r14) X(R15, r15) X(RIP, rip)
+#define EACH_REGISTER(X)                                                                           \
+	X(RAX, rax)                                                                                \
+	X(RDX, rdx) X(RCX, rcx) X(RBX, rbx) X(RSI, rsi) X(RDI, rdi) X(RBP, rbp) X(RSP, rsp)        \
+		X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13) X(R14, r14)    \
+			X(R15, r15) X(RIP, rip)
 
 static __always_inline void load_registers(struct walk_state *s, const struct pt_regs *r)
 {
@@ -154,7 +155,8 @@ static __always_inline int user_registers(struct bpf_perf_event_data *ctx, struc
 static __always_inline int process_usable(struct sample_record *record, struct walk_state *s,
 					  const struct process_config *p)
 {
-	/* start_ns 0: user space has not met this process yet, and checks the first record itself */
+	/* start_ns 0: user space has not met this process yet, and checks the first record itself
+	 */
 	if (p->generation == 0 || p->generation & 1 ||
 	    (p->start_ns && (p->start_ns != record->start_ns || p->exec_id != record->exec_id))) {
 		s->native_stop = STOP_UNWIND_UNCONFIGURED;
@@ -321,7 +323,8 @@ static __always_inline __u32 submit(struct walk_state *s, struct sample_buffer *
 	return RUN_WRITTEN;
 }
 
-static __always_inline __u32 kernel_stack(struct bpf_perf_event_data *ctx, struct sample_buffer *buffer)
+static __always_inline __u32 kernel_stack(struct bpf_perf_event_data *ctx,
+					  struct sample_buffer *buffer)
 {
 	long bytes;
 

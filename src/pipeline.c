@@ -81,7 +81,7 @@ static int live_native_names(void *context, uint32_t object, const uint64_t *vad
 	int err = symbol_worker__find_names(p->worker, object, vaddrs, count, names);
 
 	for (size_t i = 0; p->capture && i < count; i++) {
-		struct names_key key = { vaddrs[i], object };
+		struct names_key key = {vaddrs[i], object};
 		const char *name = err ? NULL : names[i];
 
 		(void)capture_writer__put_answer(p->capture, CAPTURE_NAMES, &key, sizeof(key),
@@ -97,7 +97,7 @@ static const char *live_kernel_name(void *context, uint64_t address, const char 
 	const char *name = p->kernel ? kernel_symbols__find(p->kernel, address, &module) : NULL;
 
 	if (p->capture) {
-		_cleanup_(buffer_done) struct buffer answer = { 0 };
+		_cleanup_(buffer_done) struct buffer answer = {0};
 
 		if (name) {
 			buffer_append(&answer, name, strlen(name) + 1);
@@ -117,23 +117,24 @@ static int live_memory_read(void *context, pid_t pid, uint64_t address, void *to
 	int err = remote_memory_read(&remote_memory_live, pid, address, to, size);
 
 	if (p->capture) {
-		struct memory_key key = { address, pid, size };
+		struct memory_key key = {address, pid, size};
 
-		(void)capture_writer__put_answer(p->capture, CAPTURE_MEMORY, &key, sizeof(key), err, to,
-						 err ? 0 : size);
+		(void)capture_writer__put_answer(p->capture, CAPTURE_MEMORY, &key, sizeof(key), err,
+						 to, err ? 0 : size);
 	}
 	return err;
 }
 
 static int capture_view(struct pipeline *p, const struct process_view *view)
 {
-	_cleanup_(buffer_done) struct buffer bytes = { 0 };
+	_cleanup_(buffer_done) struct buffer bytes = {0};
 
 	if (!p->capture || !view)
 		return 0;
 	process_view_encode(view, &bytes);
-	return bytes.failed ? -ENOMEM :
-			      capture_writer__put(p->capture, CAPTURE_PROCESS, bytes.data, bytes.size);
+	return bytes.failed
+		       ? -ENOMEM
+		       : capture_writer__put(p->capture, CAPTURE_PROCESS, bytes.data, bytes.size);
 }
 
 static int capture_begin(struct pipeline *p, int fd)
@@ -178,9 +179,8 @@ static int clear_slot(void *context, uint32_t pid)
 static int make_session(struct pipeline *p, const struct pipeline_options *options,
 			struct pipeline_error *error)
 {
-	struct bpf_session_options session = { .scope = SCOPE_PROCESSES,
-					       .hz = options->hz,
-					       .ring_bytes = RING_BYTES };
+	struct bpf_session_options session = {
+		.scope = SCOPE_PROCESSES, .hz = options->hz, .ring_bytes = RING_BYTES};
 	char why[256];
 	int err = bpf_session__new(&session, &p->session);
 
@@ -192,18 +192,18 @@ static int make_session(struct pipeline *p, const struct pipeline_options *optio
 	if (system_probe_first_failure(why, sizeof(why)))
 		pipeline_error_set(error, err, "%s", why);
 	else
-		pipeline_error_set(error, err,
-				   "the kernel refused the sampler (%s): run `mixprof doctor` to see why",
-				   strerror(-err));
+		pipeline_error_set(
+			error, err,
+			"the kernel refused the sampler (%s): run `mixprof doctor` to see why",
+			strerror(-err));
 	return err;
 }
 
 static int make_follower(struct pipeline *p)
 {
-	struct table_store_ops ops = { make_segment, write_table, write_rule, p->session };
-	struct follower_target target = { .set_slot = set_slot,
-					  .clear_slot = clear_slot,
-					  .context = p->session };
+	struct table_store_ops ops = {make_segment, write_table, write_rule, p->session};
+	struct follower_target target = {
+		.set_slot = set_slot, .clear_slot = clear_slot, .context = p->session};
 	int err = symbol_worker__new(&p->worker);
 
 	if (!err)
@@ -225,10 +225,12 @@ static int follow_all(struct pipeline *p, const struct pipeline_options *options
 		int err = process_follower__add(p->follower, options->pids[i]);
 
 		if (err) {
-			pipeline_error_set(error, err,
-					   err == -ESRCH ? "no process has PID %d: name a running one with -p" :
-							   "cannot read process %d: run as root, or see `mixprof doctor`",
-					   (int)options->pids[i]);
+			pipeline_error_set(
+				error, err,
+				err == -ESRCH ? "no process has PID %d: name a running one with -p"
+					      : "cannot read process %d: run as root, or see "
+						"`mixprof doctor`",
+				(int)options->pids[i]);
 			error->system_cannot = err == -EACCES || err == -EPERM;
 			return err;
 		}
@@ -261,10 +263,10 @@ static int make_stages(struct pipeline *p, const struct pipeline_options *option
 		err = follow_all(p, options, error);
 	if (err)
 		return err;
-	p->names = (struct name_source){ .native_names = live_native_names,
-					 .kernel_name = live_kernel_name,
-					 .memory = { live_memory_read, p },
-					 .context = p };
+	p->names = (struct name_source){.native_names = live_native_names,
+					.kernel_name = live_kernel_name,
+					.memory = {live_memory_read, p},
+					.context = p};
 	err = sample_counter__new(&p->names, &p->counter);
 	if (!err)
 		err = make_reader(p);
@@ -277,7 +279,7 @@ int pipeline__new(const struct pipeline_options *options, struct pipeline **ret_
 	_cleanup_(pipeline__freep) struct pipeline *p = calloc(1, sizeof(*p));
 	int err;
 
-	*error = (struct pipeline_error){ 0 };
+	*error = (struct pipeline_error){0};
 	if (!p) {
 		pipeline_error_set(error, -ENOMEM, "out of memory");
 		return -ENOMEM;
@@ -285,12 +287,14 @@ int pipeline__new(const struct pipeline_options *options, struct pipeline **ret_
 	p->created_ns = boot_time_ns();
 	/* without kernel names a profile is poorer, not wrong: kernel+0xADDRESS */
 	if (kernel_symbols__new(&p->kernel))
-		log_warning("kernel addresses are hidden, so kernel frames have no names: run as root or "
+		log_warning("kernel addresses are hidden, so kernel frames have no names: run as "
+			    "root or "
 			    "set kernel.kptr_restrict to 0");
 	err = make_stages(p, options, error);
 	if (err) {
 		if (!error->code)
-			pipeline_error_set(error, err, "cannot set the recording up: %s", strerror(-err));
+			pipeline_error_set(error, err, "cannot set the recording up: %s",
+					   strerror(-err));
 		return err;
 	}
 	*ret_pipeline = take_ptr(p);
@@ -333,7 +337,8 @@ int pipeline__start(struct pipeline *p, struct pipeline_error *error)
 	p->started_ns = boot_time_ns();
 	err = bpf_session__enable(p->session);
 	if (err) {
-		pipeline_error_set(error, err, "cannot start the sampling events: %s", strerror(-err));
+		pipeline_error_set(error, err, "cannot start the sampling events: %s",
+				   strerror(-err));
 		return err;
 	}
 	p->running = true;
@@ -349,9 +354,10 @@ static int view_of_sample(struct pipeline *p, const struct sample *sample,
 	bool unknown = view && view->start_ns == 0;
 	int changed;
 
-	if (view && (unknown || head->flags & SAMPLE_NEEDS_REFRESH) && head->exec_id >= view->exec_id) {
-		changed = process_follower__refresh(p->follower, head->pid, head->start_ns, head->exec_id,
-						    boot_time_ns());
+	if (view && (unknown || head->flags & SAMPLE_NEEDS_REFRESH) &&
+	    head->exec_id >= view->exec_id) {
+		changed = process_follower__refresh(p->follower, head->pid, head->start_ns,
+						    head->exec_id, boot_time_ns());
 		if (changed == -ENOMEM)
 			return changed;
 		view = process_follower__view(p->follower, head->pid);
@@ -363,7 +369,8 @@ static int view_of_sample(struct pipeline *p, const struct sample *sample,
 		}
 	}
 	/* a sample of the program that ran before an exec must not get the names of the next one */
-	if (view && view->start_ns && (view->exec_id != head->exec_id || view->start_ns != head->start_ns))
+	if (view && view->start_ns &&
+	    (view->exec_id != head->exec_id || view->start_ns != head->start_ns))
 		view = NULL;
 	*ret_view = view;
 	return 0;
@@ -409,12 +416,13 @@ static int handle_sample(struct pipeline *p, const struct sample *sample,
 
 static int capture_record(struct pipeline *p, const struct ring_record *record)
 {
-	_cleanup_(buffer_done) struct buffer bytes = { 0 };
+	_cleanup_(buffer_done) struct buffer bytes = {0};
 
 	buffer_u32(&bytes, record->ring);
 	buffer_append(&bytes, record->data, record->size);
-	return bytes.failed ? -ENOMEM :
-			      capture_writer__put(p->capture, CAPTURE_RECORD, bytes.data, bytes.size);
+	return bytes.failed
+		       ? -ENOMEM
+		       : capture_writer__put(p->capture, CAPTURE_RECORD, bytes.data, bytes.size);
 }
 
 /* The record goes to the capture after the views that its sample needs, and before its names. */
@@ -553,7 +561,7 @@ static void daemon_stats(struct pipeline *p, struct run_stats *stats)
 
 void pipeline__stats(struct pipeline *p, struct run_stats *ret_stats)
 {
-	struct run_stats stats = { 0 };
+	struct run_stats stats = {0};
 	struct ring_reader_stats reader;
 	struct utsname name;
 	uint64_t end = p->running ? boot_time_ns() : p->stopped_ns;

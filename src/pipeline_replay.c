@@ -19,13 +19,13 @@ static int replay_native_names(void *context, uint32_t object, const uint64_t *v
 	struct pipeline *p = context;
 
 	for (size_t i = 0; i < count; i++) {
-		struct names_key key = { vaddrs[i], object };
+		struct names_key key = {vaddrs[i], object};
 		const void *answer;
 		size_t size;
 		int result;
 
-		if (capture_answers__find(p->answers, CAPTURE_NAMES, &key, sizeof(key), &result, &answer,
-					  &size) ||
+		if (capture_answers__find(p->answers, CAPTURE_NAMES, &key, sizeof(key), &result,
+					  &answer, &size) ||
 		    result)
 			continue;
 		names[i] = strndup(answer, size);
@@ -42,8 +42,8 @@ static const char *replay_kernel_name(void *context, uint64_t address, const cha
 	size_t size;
 	int result;
 
-	if (capture_answers__find(p->answers, CAPTURE_KERNEL_NAME, &address, sizeof(address), &result,
-				  (const void **)&answer, &size) ||
+	if (capture_answers__find(p->answers, CAPTURE_KERNEL_NAME, &address, sizeof(address),
+				  &result, (const void **)&answer, &size) ||
 	    result)
 		return NULL;
 	end = memchr(answer, 0, size); /* two strings: name, module */
@@ -56,7 +56,7 @@ static const char *replay_kernel_name(void *context, uint64_t address, const cha
 static int replay_memory_read(void *context, pid_t pid, uint64_t address, void *to, size_t size)
 {
 	struct pipeline *p = context;
-	struct memory_key key = { address, pid, size };
+	struct memory_key key = {address, pid, size};
 	const void *answer;
 	size_t answer_size;
 	int result, err;
@@ -159,7 +159,8 @@ static int replay_record(struct pipeline *p, const struct capture_entry *entry)
 		return 0;
 	view = find_view(p, sample.head.pid);
 	if (view && view->view.start_ns &&
-	    (view->view.exec_id != sample.head.exec_id || view->view.start_ns != sample.head.start_ns))
+	    (view->view.exec_id != sample.head.exec_id ||
+	     view->view.start_ns != sample.head.start_ns))
 		view = NULL;
 	return sample_counter__add(p->counter, &sample, view ? &view->view : NULL, NULL);
 }
@@ -201,7 +202,8 @@ static const char *replay_failure(int err)
 	case -ENODATA:
 		return "the capture is cut: the recording did not end cleanly";
 	case -EPROTO:
-		return "the capture was made by another version of mixprof: replay it with that one";
+		return "the capture was made by another version of mixprof: replay it with that "
+		       "one";
 	case -ESPIPE:
 		return "a capture is read twice: give a file, not a pipe";
 	default:
@@ -214,13 +216,13 @@ int pipeline__replay(int capture_fd, struct pipeline **ret_pipeline, struct pipe
 	_cleanup_(pipeline__freep) struct pipeline *p = calloc(1, sizeof(*p));
 	int err = p ? 0 : -ENOMEM;
 
-	*error = (struct pipeline_error){ 0 };
+	*error = (struct pipeline_error){0};
 	if (!err) {
 		p->is_replay = true;
-		p->names = (struct name_source){ .native_names = replay_native_names,
-						 .kernel_name = replay_kernel_name,
-						 .memory = { replay_memory_read, p },
-						 .context = p };
+		p->names = (struct name_source){.native_names = replay_native_names,
+						.kernel_name = replay_kernel_name,
+						.memory = {replay_memory_read, p},
+						.context = p};
 		err = capture_answers__new(&p->answers);
 	}
 	if (!err)

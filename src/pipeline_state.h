@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What pipeline.c (live) and pipeline_replay.c share: the object behind pipeline.h, and the keys of a capture's answers. */
+/* What pipeline.c (live) and pipeline_replay.c share: the object behind pipeline.h, and the keys of
+ * a capture's answers. */
 #ifndef MIXPROF_PIPELINE_STATE_H
 #define MIXPROF_PIPELINE_STATE_H
 
@@ -47,7 +48,7 @@ struct pipeline {
 	struct process_follower *follower;
 	struct kernel_symbols *kernel;
 	struct capture_writer *capture;
-	uint64_t created_ns; /* CLOCK_BOOTTIME */
+	uint64_t created_ns;		 /* CLOCK_BOOTTIME */
 	uint64_t started_ns, stopped_ns; /* of the events */
 	uint64_t first_sample_ns;
 	bool running;

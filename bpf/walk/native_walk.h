@@ -109,30 +109,39 @@ WALK_STEP int native_frame_pointer_step(struct walk_state *s)
 	return 0;
 }
 
+/* Leaves in s->next_shim the innermost shim that lies above rsp; 0 if there is none. */
+WALK_STEP int native_find_shim(struct walk_state *s)
+{
+	int i;
+
+	if (!s)
+		return 1;
+	s->next_shim = 0;
+	for (i = 0; i < SHIMS_MAX; i++) {
+		if (s->shim_next >= s->shim_count)
+			return 0;
+		s->next_shim = s->shims[s->shim_next & (SHIMS_MAX - 1)];
+		if (s->next_shim >= s->regs[UNWIND_RSP])
+			return 0;
+		s->shim_next++;
+		s->next_shim = 0;
+	}
+	return 0;
+}
+
 /*
- * Goes on at the eval frame that holds the innermost shim above rsp: its CFA is
- * shim + resync_delta, a constant of the build. The frames between are missing,
- * and the record says so. 0, or nonzero when there is no such shim.
+ * Goes on at the eval frame that holds next_shim: its CFA is shim + resync_delta, a
+ * constant of the build. The frames between are missing, and the record says so.
+ * 0, or nonzero when that cannot be.
  */
 WALK_STEP int native_resync(struct walk_state *s)
 {
-	__u64 cfa, pc = 0, rbp = 0, rbx = 0, shim;
+	__u64 cfa, pc = 0, rbp = 0, rbx = 0;
 	__u32 known = 0;
-	int i;
 
-	if (!s || s->python.resync_delta == 0)
+	if (!s || !s->next_shim || !s->python.resync_delta)
 		return 1;
-	for (i = 0; i < SHIMS_MAX; i++) {
-		if (s->shim_next >= s->shim_count)
-			return 1;
-		shim = s->shims[s->shim_next & (SHIMS_MAX - 1)];
-		s->shim_next++;
-		if (shim >= s->regs[UNWIND_RSP])
-			goto found;
-	}
-	return 1;
-found:
-	cfa = shim + s->python.resync_delta;
+	cfa = s->next_shim + s->python.resync_delta;
 	if (stack_read(s, cfa - 8, &pc) || mapping_find(s, pc - 1))
 		return 1;
 	if (s->python.resync_rbp && !stack_read(s, cfa + s->python.resync_rbp, &rbp))
@@ -141,7 +150,7 @@ found:
 		known |= KNOWN(UNWIND_RBX);
 	/* the pc inside the eval is not known: its entry stands for it */
 	s->regs[UNWIND_RIP] = s->python.eval_entry;
-	s->regs[UNWIND_RSP] = shim;
+	s->regs[UNWIND_RSP] = s->next_shim;
 	s->exact_pc = 1;
 	native_put(s, NATIVE_TAG_EVAL | NATIVE_TAG_RESYNC, cfa);
 	native_enter_caller(s, pc, cfa, rbp, rbx, known);
@@ -203,7 +212,7 @@ WALK_STEP int native_rule_step(struct walk_state *s)
 	struct unwind_rule *rule;
 	__u64 cfa = 0, pc = 0, rbp, rbx, tag = 0;
 	__u32 known;
-	int stop;
+	int stop, unreadable;
 
 	if (!s)
 		return 1;
@@ -228,8 +237,13 @@ WALK_STEP int native_rule_step(struct walk_state *s)
 		return STOP_UNWIND_NOT_RISING + 1;
 	if (rule->flags & UNWIND_RULE_EVAL)
 		tag = NATIVE_TAG_EVAL;
-	if (stack_read(s, cfa + (__s64)rule->ra_offset, &pc))
+	unreadable = stack_read(s, cfa + (__s64)rule->ra_offset, &pc);
+	if (rule->flags & UNWIND_RULE_THREAD_START) {
+		if (unreadable || mapping_find(s, pc - 1))
+			pc = 0;
+	} else if (unreadable) {
 		return STOP_UNWIND_UNREADABLE + 1;
+	}
 	known = s->known & (KNOWN(UNWIND_RBP) | KNOWN(UNWIND_RBX));
 	rbp = native_saved(s, rule->rbp, rule->rbp_offset, cfa, UNWIND_RBP, &known);
 	rbx = native_saved(s, rule->rbx, rule->rbx_offset, cfa, UNWIND_RBX, &known);
@@ -243,36 +257,62 @@ WALK_STEP int native_rule_step(struct walk_state *s)
 	return 0;
 }
 
+/* A frame that its row cannot leave. 0 when the walk goes on. */
+WALK_STEP int native_step_without_row(struct walk_state *s)
+{
+	int skips_eval;
+
+	if (!s)
+		return 1;
+	native_find_shim(s);
+	/* a frame pointer that leads past a shim is that of the eval function: this code has no
+	 * frame of its own, and the eval frame would be skipped */
+	skips_eval =
+		s->python.resync_delta && s->next_shim && s->next_shim < s->regs[UNWIND_RBP] + 16;
+	if (!skips_eval && native_frame_pointer_step(s) == 0)
+		return 0;
+	if (native_put(s, 0, 0)) /* the frame that could not be left is still a frame */
+		return 1;
+	return native_resync(s);
+}
+
+/*
+ * The rule at pc. A thread inside a system call has its pc after the `syscall`,
+ * which may be past the end of its FDE (glibc's __restore_rt): it is looked up
+ * once more one byte earlier, as a return address would be.
+ */
+WALK_INLINE int native_find_rule(struct walk_state *s, __u64 pc)
+{
+	int stop = rule_find(s, s->exact_pc ? pc : pc - 1);
+
+	if (s->exact_pc &&
+	    (stop == STOP_UNWIND_NO_ROW || (!stop && s->rule_number == UNWIND_RULE_NONE)))
+		stop = rule_find(s, pc - 1);
+	return stop;
+}
+
 /* Leaves one frame. Nonzero ends the walk; native_stop then tells why, unless root_reached. */
 WALK_STEP int native_step(struct walk_state *s)
 {
-	__u64 address;
+	__u64 pc;
 	int stop;
 
 	if (!s)
 		return 1;
-	address = s->regs[UNWIND_RIP];
-	if (!s->exact_pc)
-		address--;
-	stop = mapping_find(s, address);
+	pc = s->regs[UNWIND_RIP];
+	stop = mapping_find(s, s->exact_pc ? pc : pc - 1);
 	if (!stop) {
-		if (s->mapping.flags & MAPPING_TABLE_PENDING)
-			s->needs_refresh = 1;
-		stop = rule_find(s, address);
+		stop = native_find_rule(s, pc);
 		if (!stop) {
 			stop = native_rule_step(s);
 			if (stop <= 1)
 				return stop;
 			stop--;
 		}
-		if (stop != STOP_UNWIND_UNREADABLE && native_frame_pointer_step(s) == 0)
-			return 0;
 	} else {
 		s->needs_refresh = 1;
 	}
-	if (native_put(s, 0, 0)) /* the frame that could not be left is still a frame */
-		return 1;
-	if (native_resync(s) == 0)
+	if (native_step_without_row(s) == 0)
 		return 0;
 	s->native_stop = stop;
 	return 1;

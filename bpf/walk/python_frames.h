@@ -49,7 +49,8 @@ WALK_INLINE void py_put_frame(struct walk_state *s, __u64 code, __u64 instr)
 }
 
 /* Reads a _PyCFrame: the frame it runs and the one before it. */
-WALK_INLINE int py_cframe_read(struct walk_state *s, __u64 cframe, __u64 *ret_frame, __u64 *ret_previous)
+WALK_INLINE int py_cframe_read(struct walk_state *s, __u64 cframe, __u64 *ret_frame,
+			       __u64 *ret_previous)
 {
 	return py_read(cframe + s->layout.cframe_current_frame, ret_frame) ||
 	       py_read(cframe + s->layout.cframe_previous, ret_previous);
@@ -93,7 +94,8 @@ WALK_STEP int py_cframe_start(struct walk_state *s)
 	s->cframe = cframe;
 	s->cframe_previous = previous;
 	s->cframe_previous_frame = 0;
-	if (previous && py_read(previous + s->layout.cframe_current_frame, &s->cframe_previous_frame))
+	if (previous &&
+	    py_read(previous + s->layout.cframe_current_frame, &s->cframe_previous_frame))
 		return STOP_PY_STATE_UNREADABLE;
 	return 0;
 }
@@ -221,7 +223,8 @@ WALK_STEP int py_step(struct walk_state *s)
 		s->python_stop = STOP_PY_BAD_FRAME;
 		return 1;
 	}
-	/* a frame outside of the chunk we know may be in an older chunk: its neighbours are below it */
+	/* a frame outside of the chunk we know may be in an older chunk: its neighbours are below
+	 * it */
 	if (at == PY_WINDOW_BYTES && s->layout.chain != PY_CHAIN_CFRAME &&
 	    py_byte(s, at + s->layout.frame_owner) == 0) {
 		s->datastack_high = s->frame;

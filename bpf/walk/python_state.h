@@ -29,8 +29,8 @@ WALK_INLINE int py_layout_sane(const struct py_layout *l)
 		return 0;
 	if ((l->frame_code | l->frame_previous | l->frame_instr) & 7)
 		return 0;
-	return l->chain == PY_CHAIN_CFRAME ? l->cframe_previous <= PY_OFFSET_MAX :
-					     l->frame_owner < l->frame_size;
+	return l->chain == PY_CHAIN_CFRAME ? l->cframe_previous <= PY_OFFSET_MAX
+					   : l->frame_owner < l->frame_size;
 }
 
 /* Does the thread state belong to the running thread? */

@@ -73,7 +73,8 @@ WALK_INLINE void rows_within_segment(struct walk_state *s)
 		s->search_high = boundary;
 }
 
-/* Leaves in s->rule_number the rule of the last row with row.pc <= search_key. 0, or the stop reason. */
+/* Leaves in s->rule_number the rule of the last row with row.pc <= search_key. 0, or the stop
+ * reason. */
 WALK_STEP int row_search(struct walk_state *s)
 {
 	__u8 *segment;

@@ -28,14 +28,14 @@ struct walk_chunk { /* the record being filled */
 
 struct walk_state {
 	__u64 regs[32]; /* by enum unwind_register; a power of two for masking */
-	__u32 known; /* bit per register whose value is the frame's */
+	__u32 known;	/* bit per register whose value is the frame's */
 	__u32 exact_pc; /* regs[RIP] is an interrupted pc, not a return address */
 
 	__u32 mapping_first;
 	__u32 mapping_count;
-	struct mapping mapping; /* of the last pc found; start == end: none yet */
+	struct mapping mapping;	   /* of the last pc found; start == end: none yet */
 	struct unwind_table table; /* of that mapping */
-	__u32 search_low; /* of the binary searches */
+	__u32 search_low;	   /* of the binary searches */
 	__u32 search_high;
 	__u64 search_key;
 	__u32 rule_number;
@@ -45,8 +45,7 @@ struct walk_state {
 	__u16 root_reached;
 	__u32 needs_refresh;
 	__u32 failed; /* a chunk did not fit the ring */
-	__u32 frame_pointer_left; /* steps until the next failing row is a stop */
-	__u64 frame_word_index; /* of the native word in the chunk, to tag it later */
+	__u32 pad3;
 
 	__u64 window_start; /* user stack */
 	__u32 window_bytes;
@@ -59,7 +58,7 @@ struct walk_state {
 	__u64 thread_pointer;
 	__u64 tstate;
 	__u64 base_frame;
-	__u64 frame; /* next to read */
+	__u64 frame;  /* next to read */
 	__u64 cframe; /* 3.11: the _PyCFrame that the current segment belongs to */
 	__u64 cframe_previous;
 	__u64 cframe_previous_frame;
@@ -75,6 +74,7 @@ struct walk_state {
 	__u32 shim_count;
 	__u32 shim_next; /* first shim that native frames have not passed yet */
 	__u32 pad1;
+	__u64 next_shim;	/* native_find_shim's answer */
 	__u64 shims[SHIMS_MAX]; /* ascending: innermost first */
 	__u64 py_buffer[PY_BUFFER_BYTES / 8];
 

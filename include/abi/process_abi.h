@@ -21,26 +21,25 @@
 #define MAPPINGS_PER_PROCESS_MAX 4096
 
 enum mapping_flag {
-	MAPPING_TABLE_PENDING = 1 << 0, /* a table may come: a miss here asks for a refresh */
-	MAPPING_ANONYMOUS = 1 << 1, /* no file: JIT code and the like; frame pointers */
+	MAPPING_ANONYMOUS = 1 << 1,   /* no file: JIT code and the like; frame pointers */
 	MAPPING_INTERPRETER = 1 << 2, /* the file holds a CPython eval function */
 };
 
 struct mapping {
 	__u64 start; /* addresses in the process */
 	__u64 end;
-	__u64 bias; /* address in process - elf vaddr */
+	__u64 bias;  /* address in process - elf vaddr */
 	__u32 table; /* index of the table array; 0: none */
 	__u32 flags; /* enum mapping_flag */
 };
 
 struct process_config {
-	__u64 mapping_run; /* first << 32 | count */
-	__u64 start_ns; /* identity: group leader's start_boottime, */
-	__u64 exec_id; /* and self_exec_id; the sampler compares both */
-	__u64 mm_exec_vm; /* as the mappings were read; 0: not known */
+	__u64 mapping_run;  /* first << 32 | count */
+	__u64 start_ns;	    /* identity: group leader's start_boottime, */
+	__u64 exec_id;	    /* and self_exec_id; the sampler compares both */
+	__u64 mm_exec_vm;   /* as the mappings were read; 0: not known */
 	__u32 mm_map_count; /* 0: not known */
-	__u32 generation; /* odd while being changed; 0: slot empty */
+	__u32 generation;   /* odd while being changed; 0: slot empty */
 	struct py_process python;
 };
 

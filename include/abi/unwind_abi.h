@@ -34,7 +34,7 @@
 #define UNWIND_ROWS_PER_TABLE_MAX (1u << 23)
 
 struct unwind_row {
-	__u32 pc; /* elf vaddr - text_start */
+	__u32 pc;   /* elf vaddr - text_start */
 	__u32 rule; /* index of the rule array */
 };
 
@@ -43,59 +43,75 @@ struct unwind_row {
 
 /* x86-64 DWARF register numbers; the order of walk_registers too. */
 enum unwind_register {
-	UNWIND_RAX = 0, UNWIND_RDX = 1, UNWIND_RCX = 2, UNWIND_RBX = 3,
-	UNWIND_RSI = 4, UNWIND_RDI = 5, UNWIND_RBP = 6, UNWIND_RSP = 7,
-	UNWIND_R8 = 8, UNWIND_R9 = 9, UNWIND_R10 = 10, UNWIND_R11 = 11,
-	UNWIND_R12 = 12, UNWIND_R13 = 13, UNWIND_R14 = 14, UNWIND_R15 = 15,
+	UNWIND_RAX = 0,
+	UNWIND_RDX = 1,
+	UNWIND_RCX = 2,
+	UNWIND_RBX = 3,
+	UNWIND_RSI = 4,
+	UNWIND_RDI = 5,
+	UNWIND_RBP = 6,
+	UNWIND_RSP = 7,
+	UNWIND_R8 = 8,
+	UNWIND_R9 = 9,
+	UNWIND_R10 = 10,
+	UNWIND_R11 = 11,
+	UNWIND_R12 = 12,
+	UNWIND_R13 = 13,
+	UNWIND_R14 = 14,
+	UNWIND_R15 = 15,
 	UNWIND_RIP = 16,
 	UNWIND_REGISTERS = 17,
 };
 
 enum unwind_cfa {
-	UNWIND_CFA_NONE = 0, /* no rule */
-	UNWIND_CFA_REGISTER = 1, /* CFA = reg + cfa_offset */
-	UNWIND_CFA_DEREF = 2, /* CFA = *(reg + cfa_offset) + deref_offset */
-	UNWIND_CFA_PLT = 3, /* CFA = rsp + 8 + ((rip & 15) >= deref_offset ? 8 : 0) */
-	UNWIND_CFA_SIGNAL = 4, /* rsp points to a ucontext: all registers come from it */
+	UNWIND_CFA_NONE = 0,	    /* no rule */
+	UNWIND_CFA_REGISTER = 1,    /* CFA = reg + cfa_offset */
+	UNWIND_CFA_DEREF = 2,	    /* CFA = *(reg + cfa_offset) + deref_offset */
+	UNWIND_CFA_PLT = 3,	    /* CFA = rsp + 8 + ((rip & 15) >= deref_offset ? 8 : 0) */
+	UNWIND_CFA_SIGNAL = 4,	    /* rsp points to a ucontext: all registers come from it */
 	UNWIND_CFA_UNSUPPORTED = 5, /* there is a rule, the walker has no form for it */
 };
 
 /* How the caller's rbp / rbx is found. */
 enum unwind_saved {
-	UNWIND_SAME = 0, /* unchanged */
-	UNWIND_AT_CFA = 1, /* *(CFA + offset) */
+	UNWIND_SAME = 0,	/* unchanged */
+	UNWIND_AT_CFA = 1,	/* *(CFA + offset) */
 	UNWIND_AT_REGISTER = 2, /* *(rbp + offset): DW_CFA_expression of realigned frames */
-	UNWIND_UNKNOWN = 3, /* undefined, or a rule the walker has no form for */
+	UNWIND_UNKNOWN = 3,	/* undefined, or a rule the walker has no form for */
 };
 
 enum unwind_rule_flag {
-	UNWIND_RULE_END = 1 << 0, /* the return address is undefined: the thread's root */
-	UNWIND_RULE_EVAL = 1 << 1, /* the pc lies in an eval range of CPython */
+	UNWIND_RULE_END = 1 << 0,   /* the return address is undefined: the thread's root */
+	UNWIND_RULE_EVAL = 1 << 1,  /* the pc lies in an eval range of CPython */
 	UNWIND_RULE_ENTRY = 1 << 2, /* CFA = rsp + 8: nothing pushed yet */
+	UNWIND_RULE_THREAD_START =
+		1 << 3, /* the root, unless a return address is found (src/unwind/syscall_gap.h) */
 };
 
 struct unwind_rule {
-	__u8 cfa; /* enum unwind_cfa */
+	__u8 cfa;	   /* enum unwind_cfa */
 	__u8 cfa_register; /* enum unwind_register */
-	__u8 rbp; /* enum unwind_saved */
-	__u8 rbx; /* enum unwind_saved */
+	__u8 rbp;	   /* enum unwind_saved */
+	__u8 rbx;	   /* enum unwind_saved */
 	__s32 cfa_offset;
 	__s16 rbp_offset; /* bytes */
 	__s16 rbx_offset;
 	__s16 deref_offset;
-	__u8 flags; /* enum unwind_rule_flag */
-	__s8 ra_offset; /* the return address is at CFA + ra_offset; -8 everywhere but in odd assembly */
+	__u8 flags;	/* enum unwind_rule_flag */
+	__s8 ra_offset; /* the return address is at CFA + ra_offset; -8 everywhere but in odd
+			   assembly */
 };
 
 /* Where a table's parts are. Positions count 8-byte units from the start of segment 0. */
 struct unwind_table {
 	__u64 text_start; /* elf vaddr of page 0; page aligned */
-	__u32 pages; /* page_index has pages + 1 entries of 4 bytes */
+	__u32 pages;	  /* page_index has pages + 1 entries of 4 bytes */
 	__u32 rows;
 	__u32 index_position; /* the page index lies within one segment */
-	__u32 row_position; /* rows lie consecutively, and may span segments that follow each other */
-	__u32 generation; /* changes when the slot is reused; 0: slot empty */
-	__u32 flags; /* enum unwind_table_flag */
+	__u32 row_position; /* rows lie consecutively, and may span segments that follow each other
+			     */
+	__u32 generation;   /* changes when the slot is reused; 0: slot empty */
+	__u32 flags;	    /* enum unwind_table_flag */
 };
 
 enum unwind_table_flag {

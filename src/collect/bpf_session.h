@@ -18,12 +18,13 @@
 struct bpf_session;
 
 struct bpf_session_options {
-	uint32_t scope; /* enum sample_scope */
-	uint32_t hz; /* clamped to kernel.perf_event_max_sample_rate */
+	uint32_t scope;	   /* enum sample_scope */
+	uint32_t hz;	   /* clamped to kernel.perf_event_max_sample_rate */
 	size_t ring_bytes; /* per CPU, a power of two and a multiple of the page size */
 };
 
-/* Opens and loads. -EPERM, -ENOTSUP (no BTF or kernel too old) and the like; *ret_session untouched. */
+/* Opens and loads. -EPERM, -ENOTSUP (no BTF or kernel too old) and the like; *ret_session
+ * untouched. */
 int bpf_session__new(const struct bpf_session_options *options, struct bpf_session **ret_session);
 /* Opens one event per CPU, disabled. */
 int bpf_session__open_events(struct bpf_session *session);
@@ -34,7 +35,7 @@ void bpf_session__free(struct bpf_session *session);
 /* One ring fd per possible CPU; borrowed. */
 size_t bpf_session__rings(const struct bpf_session *session, const int **ret_fds);
 const char *bpf_session__event(const struct bpf_session *session); /* "cycles" or "cpu-clock" */
-uint32_t bpf_session__hz(const struct bpf_session *session); /* after clamping */
+uint32_t bpf_session__hz(const struct bpf_session *session);	   /* after clamping */
 
 /* The arrays, mapped writable: struct mapping[], struct process_config[], struct py_layout[]. */
 struct mapping *bpf_session__mappings(struct bpf_session *session, size_t *ret_count);
@@ -45,8 +46,10 @@ int bpf_session__clear_slot(struct bpf_session *session, uint32_t pid);
 
 /* For unwind/table_store.h. */
 int bpf_session__make_segment(struct bpf_session *session, uint32_t number, void **ret_memory);
-int bpf_session__write_table(struct bpf_session *session, uint32_t number, const struct unwind_table *table);
-int bpf_session__write_rule(struct bpf_session *session, uint32_t number, const struct unwind_rule *rule);
+int bpf_session__write_table(struct bpf_session *session, uint32_t number,
+			     const struct unwind_table *table);
+int bpf_session__write_rule(struct bpf_session *session, uint32_t number,
+			    const struct unwind_rule *rule);
 
 struct bpf_session_stats {
 	uint64_t outcome[RUN_OUTCOME_MAX]; /* over all CPUs */

@@ -26,7 +26,7 @@ struct object_table {
 	struct symbol_worker *worker;
 	struct table_store *store;
 	struct hash_map *by_identity; /* file_identity -> number; 0: not readable */
-	struct object **objects; /* by number - 1 */
+	struct object **objects;      /* by number - 1 */
 	uint32_t count, capacity;
 	uint32_t vdso; /* number, 0: not read yet */
 };
@@ -85,7 +85,8 @@ static int add_object(struct object_table *t, struct object **ret_object)
 	return 0;
 }
 
-/* Where the body of the eval function keeps its caller's registers: the rule in force over most of its bytes. */
+/* Where the body of the eval function keeps its caller's registers: the rule in force over most of
+ * its bytes. */
 static void find_eval_body(struct object *object, const struct unwind_table_image *image)
 {
 	_cleanup_free_ uint64_t *bytes = calloc(image->rule_count, sizeof(*bytes));
@@ -134,7 +135,8 @@ static int open_object(struct object_table *t, int fd, struct object **ret_objec
 		return err;
 	err = symbol_worker__open_object(t->worker, object->number, fd, &object->facts);
 	if (err) {
-		t->objects[object->number - 1] = NULL; /* the worker has met this number: not reused */
+		t->objects[object->number - 1] =
+			NULL; /* the worker has met this number: not reused */
 		free(object);
 		return err;
 	}

@@ -17,14 +17,14 @@
 /* The resync point of a file's interpreter (abi/python_abi.h), as its tables tell it. */
 struct eval_body {
 	int16_t rbp_offset, rbx_offset; /* from the CFA; 0: not saved */
-	uint64_t delta; /* CFA - shim; 0: not learned yet */
-	uint32_t observations; /* of the same delta, from exact samples */
-	bool contradicted; /* two deltas seen: never used */
+	uint64_t delta;			/* CFA - shim; 0: not learned yet */
+	uint32_t observations;		/* of the same delta, from exact samples */
+	bool contradicted;		/* two deltas seen: never used */
 };
 
 struct object {
 	uint32_t number; /* >= 1 */
-	uint32_t table; /* of table_store; 0: none */
+	uint32_t table;	 /* of table_store; 0: none */
 	struct object_facts facts;
 	struct eval_body eval;
 };

@@ -35,7 +35,7 @@ struct followed {
 	int pidfd;
 	uint32_t slot;
 	struct process_view view;
-	struct py_process python; /* as the sampler has it */
+	struct py_process python;   /* as the sampler has it */
 	struct object *interpreter; /* the file the Python runtime is in; NULL: none */
 	uint64_t interpreter_bias;
 	uint64_t run; /* mapping_run in force */
@@ -54,7 +54,8 @@ struct process_follower {
 };
 
 int process_follower__new(const struct follower_target *target, struct object_table *objects,
-			  const struct remote_memory *memory, struct process_follower **ret_follower)
+			  const struct remote_memory *memory,
+			  struct process_follower **ret_follower)
 {
 	struct process_follower *f = calloc(1, sizeof(*f));
 	int err;
@@ -102,7 +103,7 @@ static struct followed *find_followed(const struct process_follower *f, pid_t pi
 
 static bool is_alive(const struct followed *p)
 {
-	struct pollfd poll_fd = { .fd = p->pidfd, .events = POLLIN };
+	struct pollfd poll_fd = {.fd = p->pidfd, .events = POLLIN};
 
 	return p->pidfd >= 0 && poll(&poll_fd, 1, 0) == 0;
 }
@@ -162,7 +163,7 @@ static bool copy_known(const struct process_view *old, const struct proc_map *ma
 static int build_view(struct process_follower *f, struct followed *p, const struct proc_maps *maps,
 		      struct process_view *view)
 {
-	_cleanup_(buffer_done) struct buffer paths = { 0 };
+	_cleanup_(buffer_done) struct buffer paths = {0};
 
 	view->mappings = calloc(MAPPINGS_PER_PROCESS_MAX, sizeof(*view->mappings));
 	if (!view->mappings)
@@ -173,9 +174,10 @@ static int build_view(struct process_follower *f, struct followed *p, const stru
 
 		if (!map->executable || strcmp(map->path, "[vsyscall]") == 0)
 			continue;
-		*to = (struct view_mapping){
-			.start = map->start, .end = map->end, .offset = map->offset, .path = paths.size
-		};
+		*to = (struct view_mapping){.start = map->start,
+					    .end = map->end,
+					    .offset = map->offset,
+					    .path = paths.size};
 		if (!copy_known(&p->view, map, map->path, to))
 			fill_mapping(f, p, map, to);
 		buffer_append(&paths, map->path, strlen(map->path) + 1);
@@ -232,7 +234,8 @@ static int publish_mappings(struct process_follower *f, struct followed *p,
 
 static bool same_mappings(const struct process_view *a, const struct process_view *b)
 {
-	return a->mappings && a->mapping_count == b->mapping_count && a->paths_size == b->paths_size &&
+	return a->mappings && a->mapping_count == b->mapping_count &&
+	       a->paths_size == b->paths_size &&
 	       memcmp(a->mappings, b->mappings, a->mapping_count * sizeof(*a->mappings)) == 0 &&
 	       memcmp(a->paths, b->paths, a->paths_size) == 0;
 }
@@ -249,7 +252,8 @@ static uint32_t layout_number(struct process_follower *f, const struct py_layout
 	return f->layout_count++;
 }
 
-/* The mapping that holds the interpreter: the first with an eval function, as the loader orders them. */
+/* The mapping that holds the interpreter: the first with an eval function, as the loader orders
+ * them. */
 static const struct view_mapping *find_interpreter(struct process_follower *f,
 						   const struct process_view *view,
 						   struct object **ret_object)
@@ -275,27 +279,28 @@ static void fill_resync(const struct object *object, uint64_t bias, struct py_pr
 }
 
 /* What the sampler is told of the process's Python; view gets the layout and version. */
-static void discover_python(struct process_follower *f, struct followed *p, struct process_view *view,
-			    struct py_process *python)
+static void discover_python(struct process_follower *f, struct followed *p,
+			    struct process_view *view, struct py_process *python)
 {
-	struct python_runtime runtime = { 0 };
+	struct python_runtime runtime = {0};
 	const struct view_mapping *mapping = find_interpreter(f, view, &p->interpreter);
 	int err;
 
-	*python = (struct py_process){ .stop = STOP_PY_NOT_PYTHON };
+	*python = (struct py_process){.stop = STOP_PY_NOT_PYTHON};
 	if (!mapping) {
 		p->interpreter = NULL;
 		return;
 	}
 	p->interpreter_bias = mapping->bias;
-	err = python_runtime_discover(f->memory, p->pid, &p->interpreter->facts.python, mapping->bias,
-				      &runtime);
+	err = python_runtime_discover(f->memory, p->pid, &p->interpreter->facts.python,
+				      mapping->bias, &runtime);
 	memcpy(view->version, runtime.version, sizeof(view->version));
 	*python = runtime.config;
 	view->has_python = 1;
 	if (err) {
 		if (!python->stop)
-			python->stop = err == -EAGAIN ? STOP_PY_NOT_INITIALIZED : STOP_PY_UNSUPPORTED;
+			python->stop =
+				err == -EAGAIN ? STOP_PY_NOT_INITIALIZED : STOP_PY_UNSUPPORTED;
 		return;
 	}
 	view->layout = runtime.layout;
@@ -319,11 +324,11 @@ static void publish_rest(struct process_follower *f, struct followed *p)
 }
 
 /* Reads the process anew. 1: something changed. */
-static int reload(struct process_follower *f, struct followed *p, uint64_t start_ns, uint64_t exec_id,
-		  uint64_t now_ns)
+static int reload(struct process_follower *f, struct followed *p, uint64_t start_ns,
+		  uint64_t exec_id, uint64_t now_ns)
 {
-	_cleanup_(process_view_done) struct process_view view = { .pid = p->pid };
-	_cleanup_(proc_maps_done) struct proc_maps maps = { 0 };
+	_cleanup_(process_view_done) struct process_view view = {.pid = p->pid};
+	_cleanup_(proc_maps_done) struct proc_maps maps = {0};
 	struct py_process python;
 	bool changed, same_maps;
 	int err = proc_maps_read(p->pid, &maps);
@@ -415,7 +420,8 @@ const struct process_view *process_follower__view(const struct process_follower 
 	return p ? &p->view : NULL;
 }
 
-void process_follower__observe_eval(struct process_follower *f, pid_t pid, uint64_t pc, uint64_t delta)
+void process_follower__observe_eval(struct process_follower *f, pid_t pid, uint64_t pc,
+				    uint64_t delta)
 {
 	struct followed *p = find_followed(f, pid);
 	const struct view_mapping *mapping = p ? process_view_find(&p->view, pc) : NULL;

@@ -31,7 +31,8 @@ struct follower_target {
 };
 
 int process_follower__new(const struct follower_target *target, struct object_table *objects,
-			  const struct remote_memory *memory, struct process_follower **ret_follower);
+			  const struct remote_memory *memory,
+			  struct process_follower **ret_follower);
 void process_follower__free(struct process_follower *follower);
 
 /* Starts to follow a process. -ESRCH. */
@@ -44,7 +45,8 @@ int process_follower__add(struct process_follower *follower, pid_t pid);
 int process_follower__refresh(struct process_follower *follower, pid_t pid, uint64_t start_ns,
 			      uint64_t exec_id, uint64_t now_ns);
 /* The current view, or NULL if the process is not followed. Borrowed until the next refresh. */
-const struct process_view *process_follower__view(const struct process_follower *follower, pid_t pid);
+const struct process_view *process_follower__view(const struct process_follower *follower,
+						  pid_t pid);
 /* Tells one observation of CFA - shim, from an exact sample whose eval frame lies at pc. */
 void process_follower__observe_eval(struct process_follower *follower, pid_t pid, uint64_t pc,
 				    uint64_t delta);

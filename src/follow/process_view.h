@@ -16,22 +16,22 @@
 
 struct view_mapping {
 	uint64_t start, end; /* addresses in the process */
-	uint64_t bias; /* address - elf vaddr */
-	uint64_t offset; /* of start, in the file */
-	uint32_t object; /* object number; 0: no file we read (anonymous, unreadable) */
-	uint32_t flags; /* enum mapping_flag */
-	uint32_t path; /* offset in paths, NUL-terminated; "" anonymous */
+	uint64_t bias;	     /* address - elf vaddr */
+	uint64_t offset;     /* of start, in the file */
+	uint32_t object;     /* object number; 0: no file we read (anonymous, unreadable) */
+	uint32_t flags;	     /* enum mapping_flag */
+	uint32_t path;	     /* offset in paths, NUL-terminated; "" anonymous */
 	uint32_t reserved;
 };
 
 struct process_view {
 	uint32_t pid;
-	uint32_t has_python; /* 0: no interpreter; then `python` is all zero */
+	uint32_t has_python;	    /* 0: no interpreter; then `python` is all zero */
 	uint64_t start_ns, exec_id; /* 0 until the first sample told */
 	char comm[16];
 	char version[32];
 	uint64_t code_type;
-	struct python_layout layout; /* if the Python walk is configured */
+	struct python_layout layout;   /* if the Python walk is configured */
 	struct view_mapping *mappings; /* owned, ascending */
 	size_t mapping_count;
 	char *paths; /* owned */

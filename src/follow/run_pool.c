@@ -55,7 +55,7 @@ int run_pool__new(uint32_t slots, uint64_t grace_ns, struct run_pool **ret_pool)
 	if (!pool)
 		return -ENOMEM;
 	pool->grace_ns = grace_ns;
-	if (runs_insert(&pool->free, 0, (struct run){ .first = 0, .length = slots })) {
+	if (runs_insert(&pool->free, 0, (struct run){.first = 0, .length = slots})) {
 		free(pool);
 		return -ENOMEM;
 	}
@@ -121,7 +121,7 @@ int run_pool__take(struct run_pool *pool, uint32_t length, uint64_t now_ns, uint
 
 void run_pool__put(struct run_pool *pool, uint32_t first, uint32_t length, uint64_t now_ns)
 {
-	struct run run = { first, length, now_ns + pool->grace_ns };
+	struct run run = {first, length, now_ns + pool->grace_ns};
 
 	if (length)
 		(void)runs_insert(&pool->resting, pool->resting.count, run);

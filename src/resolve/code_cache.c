@@ -75,8 +75,8 @@ static void entry_read(struct code_cache *c, const struct process_view *view, ui
 	entry->version++;
 }
 
-static int find_entry(struct code_cache *c, const struct process_view *view, const struct code_key *key,
-		      uint32_t epoch, struct code_entry **ret_entry)
+static int find_entry(struct code_cache *c, const struct process_view *view,
+		      const struct code_key *key, uint32_t epoch, struct code_entry **ret_entry)
 {
 	struct code_entry *entry;
 	uint64_t value;
@@ -103,7 +103,7 @@ static int find_entry(struct code_cache *c, const struct process_view *view, con
 int code_cache__find(struct code_cache *c, const struct process_view *view, uint32_t process,
 		     uint64_t code, uint32_t epoch, struct cached_code *ret_code)
 {
-	struct code_key key = { .code = code, .process = process };
+	struct code_key key = {.code = code, .process = process};
 	struct code_entry *entry;
 	int err = find_entry(c, view, &key, epoch, &entry);
 
@@ -111,11 +111,13 @@ int code_cache__find(struct code_cache *c, const struct process_view *view, uint
 		return err;
 	if (entry->epoch != epoch) {
 		entry->epoch = epoch;
-		if (!entry->code || !python_code_is_current(c->memory, view->pid, code, entry->code)) {
+		if (!entry->code ||
+		    !python_code_is_current(c->memory, view->pid, code, entry->code)) {
 			struct python_code *known = take_ptr(entry->code);
 
 			entry_read(c, view, code, entry);
-			if (!entry->code && known) { /* gone with its process: what we knew stands */
+			if (!entry->code &&
+			    known) { /* gone with its process: what we knew stands */
 				entry->code = take_ptr(known);
 				entry->error = 0;
 				entry->version--;
@@ -123,6 +125,6 @@ int code_cache__find(struct code_cache *c, const struct process_view *view, uint
 			python_code_free(known);
 		}
 	}
-	*ret_code = (struct cached_code){ entry->code, entry->error, entry->version };
+	*ret_code = (struct cached_code){entry->code, entry->error, entry->version};
 	return 0;
 }

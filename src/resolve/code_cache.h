@@ -15,8 +15,9 @@
 struct code_cache;
 
 struct cached_code {
-	const struct python_code *code; /* borrowed until the next __find; NULL: could not be read */
-	int error; /* why: -EFAULT, -EBADMSG, -ESRCH */
+	const struct python_code
+		*code;	  /* borrowed until the next __find; NULL: could not be read */
+	int error;	  /* why: -EFAULT, -EBADMSG, -ESRCH */
 	uint32_t version; /* grows when the address is found to hold another object */
 };
 

@@ -92,7 +92,7 @@ static int add_frame(struct frame_resolver *r, uint8_t kind, uint8_t flags, cons
 		     const char *file, int32_t line, uint32_t *ret_id)
 {
 	struct string_table *strings = profile__strings(r->profile);
-	struct profile_frame frame = { .kind = kind, .flags = flags, .line = line };
+	struct profile_frame frame = {.kind = kind, .flags = flags, .line = line};
 	int err = string_table__intern(strings, name, strlen(name), &frame.name);
 
 	if (!err)
@@ -137,7 +137,8 @@ static void unnamed_label(const struct process_view *view, const struct view_map
 	else if (*process_view_path(view, mapping) == '\0')
 		snprintf(label, LABEL_MAX, "[anonymous]"); /* its addresses differ in each run */
 	else
-		snprintf(label, LABEL_MAX, "%.256s+0x%llx", base_name(process_view_path(view, mapping)),
+		snprintf(label, LABEL_MAX, "%.256s+0x%llx",
+			 base_name(process_view_path(view, mapping)),
 			 (unsigned long long)(address - mapping->start + mapping->offset));
 }
 
@@ -189,12 +190,12 @@ static int native_frame_id(struct frame_resolver *r, const struct process_view *
 
 /* One request for all addresses of one object that are not known yet, starting at frame `from`. */
 static int ask_object(struct frame_resolver *r, const struct sample *sample,
-		      const struct merged_stack *merged, const struct process_view *view, size_t from,
-		      uint32_t object)
+		      const struct merged_stack *merged, const struct process_view *view,
+		      size_t from, uint32_t object)
 {
 	struct native_place places[NAMES_PER_REQUEST];
-	uint64_t vaddrs[NAMES_PER_REQUEST] = { 0 }, value;
-	char *names[NAMES_PER_REQUEST] = { 0 };
+	uint64_t vaddrs[NAMES_PER_REQUEST] = {0}, value;
+	char *names[NAMES_PER_REQUEST] = {0};
 	size_t count = 0;
 	uint32_t id;
 	int err;
@@ -204,7 +205,8 @@ static int ask_object(struct frame_resolver *r, const struct sample *sample,
 
 		if (frame->kind != MERGED_NATIVE)
 			continue;
-		place_native(view, &sample->native[frame->index], frame->has_segment, &places[count]);
+		place_native(view, &sample->native[frame->index], frame->has_segment,
+			     &places[count]);
 		if (places[count].key.object != object ||
 		    hash_map__find(r->native, &places[count].key, &value))
 			continue;
@@ -213,7 +215,8 @@ static int ask_object(struct frame_resolver *r, const struct sample *sample,
 	}
 	err = r->source->native_names(r->source->context, object, vaddrs, count, names);
 	for (size_t i = 0; i < count; i++) {
-		/* no answer: the address keeps its number; a finding about the file, not an error */
+		/* no answer: the address keeps its number; a finding about the file, not an error
+		 */
 		int failed = native_frame_id(r, view, &places[i], err ? NULL : names[i], &id);
 
 		free(names[i]);
@@ -256,7 +259,7 @@ static int unreadable_code(struct frame_resolver *r, int error, uint32_t *ret_id
 static int python_frame(struct frame_resolver *r, const struct python_item *item,
 			const struct process_view *view, uint32_t process, uint32_t *ret_id)
 {
-	struct python_key key = { .code = item->address, .instr = item->instr, .process = process };
+	struct python_key key = {.code = item->address, .instr = item->instr, .process = process};
 	struct cached_code cached;
 	uint64_t value;
 	int32_t line = 0;

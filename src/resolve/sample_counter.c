@@ -73,7 +73,8 @@ static int intern_name(struct sample_counter *c, const char *bytes, size_t size,
 }
 
 /* What the view has learnt since the process was first met. */
-static int describe_process(struct sample_counter *c, uint32_t index, const struct process_view *view)
+static int describe_process(struct sample_counter *c, uint32_t index,
+			    const struct process_view *view)
 {
 	struct profile_process *p = profile__process(c->profile, index);
 	int err;
@@ -87,7 +88,7 @@ static int describe_process(struct sample_counter *c, uint32_t index, const stru
 static int find_process(struct sample_counter *c, const struct sample *sample, uint32_t comm,
 			uint32_t *ret_index)
 {
-	struct process_key key = { sample->head.pid, sample->head.start_ns, sample->head.exec_id };
+	struct process_key key = {sample->head.pid, sample->head.start_ns, sample->head.exec_id};
 	uint64_t value;
 	int err;
 

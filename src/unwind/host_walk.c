@@ -25,12 +25,14 @@ static long walk_read_user(void *to, __u32 size, __u64 address)
 
 static struct mapping *walk_mapping(__u32 n)
 {
-	return n < current_walk->mapping_count ? (struct mapping *)&current_walk->mappings[n] : NULL;
+	return n < current_walk->mapping_count ? (struct mapping *)&current_walk->mappings[n]
+					       : NULL;
 }
 
 static struct unwind_table *walk_table(__u32 n)
 {
-	return n < current_walk->table_count ? (struct unwind_table *)&current_walk->tables[n] : NULL;
+	return n < current_walk->table_count ? (struct unwind_table *)&current_walk->tables[n]
+					     : NULL;
 }
 
 static struct unwind_rule *walk_rule(__u32 n)
@@ -92,7 +94,7 @@ static void walk_native_stack(struct walk_state *s)
 static void fill_record(const struct walk_state *s, struct sample_record *record)
 {
 	*record = (struct sample_record){
-		.header = { sizeof(*record), RECORD_SAMPLE, SAMPLE_ABI_VERSION },
+		.header = {sizeof(*record), RECORD_SAMPLE, SAMPLE_ABI_VERSION},
 		.sample_id = s->sample_id,
 		.user_ip = 0,
 		.native_stop = s->native_stop,

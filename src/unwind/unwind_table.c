@@ -20,7 +20,8 @@
 #define PAGE_BYTES (1u << UNWIND_PAGE_SHIFT)
 /* The page index lies within one segment, with its closing entry. */
 #define PAGES_MAX (UNWIND_SEGMENT_BYTES / 4 - 1)
-#define RULE_FLAGS (UNWIND_RULE_END | UNWIND_RULE_EVAL | UNWIND_RULE_ENTRY)
+#define RULE_FLAGS                                                                                 \
+	(UNWIND_RULE_END | UNWIND_RULE_EVAL | UNWIND_RULE_ENTRY | UNWIND_RULE_THREAD_START)
 #define MEMO_SLOTS 1024
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are written as they lie in memory");

@@ -30,6 +30,7 @@
 #include "python/python_object.h"
 #include "symbol/elf_symbols.h"
 #include "unwind/cfi_reader.h"
+#include "unwind/syscall_gap.h"
 #include "unwind/unwind_table.h"
 #include "worker/symbol_worker.h"
 #include "worker/worker_protocol.h"
@@ -243,6 +244,11 @@ static int answer_facts(struct server *server, struct buffer *answer)
 	return err;
 }
 
+static const uint8_t *code_at(void *image, uint64_t vaddr, size_t size)
+{
+	return elf_image__bytes_at(image, vaddr, size);
+}
+
 static int build_table(struct served_file *file, struct buffer *answer)
 {
 	struct cfi_mark marks[PYTHON_EVAL_RANGES_MAX];
@@ -261,6 +267,7 @@ static int build_table(struct served_file *file, struct buffer *answer)
 			    python->eval_range_count, &rows);
 	if (err)
 		return err;
+	cfi_fill_syscall_gaps(&rows, code_at, file->image);
 	err = rows.count > 0 ? unwind_table_build(&rows, answer) : -ENOENT;
 	cfi_rows_done(&rows);
 	return err;

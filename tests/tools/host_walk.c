@@ -86,7 +86,8 @@ static int take_chunk(void *context, const struct chunk_record *chunk)
 {
 	struct sample sample;
 
-	return sample_decoder__push(((struct reading *)context)->decoder, chunk, chunk->header.size, &sample);
+	return sample_decoder__push(((struct reading *)context)->decoder, chunk, chunk->header.size,
+				    &sample);
 }
 
 static void take_registers(const struct user_regs_struct *r, struct host_walk *walk)
@@ -142,15 +143,17 @@ static void print_sample(const struct sample *sample)
 			printf("end %lx\n", item->address);
 	}
 	printf("stop %s %s\n",
-	       sample->head.flags & SAMPLE_ROOT_REACHED ? "none" : stop_name(sample->head.native_stop),
-	       sample->head.flags & SAMPLE_PYTHON_COMPLETE ? "none" : stop_name(sample->head.python_stop));
+	       sample->head.flags & SAMPLE_ROOT_REACHED ? "none"
+							: stop_name(sample->head.native_stop),
+	       sample->head.flags & SAMPLE_PYTHON_COMPLETE ? "none"
+							   : stop_name(sample->head.python_stop));
 }
 
 static int walk_thread(struct sampler_memory *m, pid_t pid, pid_t tid)
 {
 	const struct process_config *config = &m->processes[0];
-	struct reading reading = { .pid = pid };
-	struct host_walk walk = { .read = read_target, .chunk = take_chunk, .context = &reading };
+	struct reading reading = {.pid = pid};
+	struct host_walk walk = {.read = read_target, .chunk = take_chunk, .context = &reading};
 	struct user_regs_struct registers;
 	struct sample_record record;
 	struct sample sample;
@@ -184,8 +187,8 @@ static int walk_thread(struct sampler_memory *m, pid_t pid, pid_t tid)
 static int follow_and_walk(pid_t pid, pid_t tid)
 {
 	struct sampler_memory *m = calloc(1, sizeof(*m));
-	struct table_store_ops ops = { make_segment, write_table, write_rule, m };
-	struct follower_target target = { .set_slot = no_slot, .clear_slot = no_clear };
+	struct table_store_ops ops = {make_segment, write_table, write_rule, m};
+	struct follower_target target = {.set_slot = no_slot, .clear_slot = no_clear};
 	struct symbol_worker *worker = NULL;
 	struct table_store *store = NULL;
 	struct object_table *objects = NULL;
