@@ -44,6 +44,15 @@ static bool is_inside(const struct eval_ranges *r, uint64_t vaddr)
 	return false;
 }
 
+static bool overlaps(const struct eval_ranges *r, uint64_t start, uint64_t end)
+{
+	for (uint32_t i = 0; i < r->count; i++) {
+		if (start < r->ranges[i].end && end > r->ranges[i].start)
+			return true;
+	}
+	return false;
+}
+
 static bool is_executable_range(const struct elf_image *image, uint64_t start, uint64_t end)
 {
 	const struct elf_segment *segments;
@@ -63,7 +72,7 @@ static bool add_range(const struct elf_image *image, struct eval_ranges *r, uint
 		      uint64_t end)
 {
 	if (r->count == PYTHON_EVAL_RANGES_MAX || end <= start || end - start > EVAL_BYTES_MAX ||
-	    !is_executable_range(image, start, end) || is_inside(r, start))
+	    !is_executable_range(image, start, end) || overlaps(r, start, end))
 		return false;
 	r->ranges[r->count++] = (struct vaddr_range){start, end};
 	return true;
