@@ -74,19 +74,43 @@ int pipeline_decoder(struct pipeline *p, uint32_t ring, struct sample_decoder **
 
 /* --- answers from outside, written down when a capture is made --- */
 
+/* A name, or where the function without one begins. */
+static void capture_name(struct pipeline *p, const struct names_key *key, const char *name,
+			 uint64_t start)
+{
+	if (name)
+		(void)capture_writer__put_answer(p->capture, CAPTURE_NAMES, key, sizeof(*key), 0,
+						 name, strlen(name));
+	else
+		(void)capture_writer__put_answer(p->capture, CAPTURE_NAMES, key, sizeof(*key),
+						 -ENOENT, &start, sizeof(start));
+}
+
+/* Asks once more for those without a name: where do their functions begin? */
+static void find_starts(struct pipeline *p, uint32_t object, const uint64_t *vaddrs, size_t count,
+			char *const *names, uint64_t *starts)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (names[i])
+			continue;
+		/* in one request: a stripped file has no names at all, seldom one that is missing
+		 */
+		(void)symbol_worker__find_starts(p->worker, object, vaddrs, count, starts);
+		return;
+	}
+}
+
 static int live_native_names(void *context, uint32_t object, const uint64_t *vaddrs, size_t count,
-			     char **names)
+			     char **names, uint64_t *starts)
 {
 	struct pipeline *p = context;
 	int err = symbol_worker__find_names(p->worker, object, vaddrs, count, names);
 
-	for (size_t i = 0; p->capture && i < count; i++) {
-		struct names_key key = {vaddrs[i], object};
-		const char *name = err ? NULL : names[i];
-
-		(void)capture_writer__put_answer(p->capture, CAPTURE_NAMES, &key, sizeof(key),
-						 name ? 0 : -ENOENT, name, name ? strlen(name) : 0);
-	}
+	if (!err)
+		find_starts(p, object, vaddrs, count, names, starts);
+	for (size_t i = 0; p->capture && i < count; i++)
+		capture_name(p, &(struct names_key){vaddrs[i], object}, err ? NULL : names[i],
+			     starts[i]);
 	return err;
 }
 
@@ -199,13 +223,26 @@ static int make_session(struct pipeline *p, const struct pipeline_options *optio
 	return err;
 }
 
+/* One descriptor is kept per file met, two per process followed. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static int make_follower(struct pipeline *p)
 {
 	struct table_store_ops ops = {make_segment, write_table, write_rule, p->session};
 	struct follower_target target = {
 		.set_slot = set_slot, .clear_slot = clear_slot, .context = p->session};
-	int err = symbol_worker__new(&p->worker);
+	int err;
 
+	raise_descriptor_limit();
+	err = symbol_worker__new(&p->worker);
 	if (!err)
 		err = table_store__new(&ops, TABLE_BUDGET_BYTES, &p->store);
 	if (!err)
@@ -263,6 +300,11 @@ static int make_stages(struct pipeline *p, const struct pipeline_options *option
 		err = follow_all(p, options, error);
 	if (err)
 		return err;
+	/* without kernel names a profile is poorer, not wrong: kernel+0xADDRESS */
+	if (kernel_symbols__new(&p->kernel))
+		log_warning("kernel addresses are hidden, so kernel frames have no names: run as "
+			    "root or "
+			    "set kernel.kptr_restrict to 0");
 	p->names = (struct name_source){.native_names = live_native_names,
 					.kernel_name = live_kernel_name,
 					.memory = {live_memory_read, p},
@@ -285,11 +327,6 @@ int pipeline__new(const struct pipeline_options *options, struct pipeline **ret_
 		return -ENOMEM;
 	}
 	p->created_ns = boot_time_ns();
-	/* without kernel names a profile is poorer, not wrong: kernel+0xADDRESS */
-	if (kernel_symbols__new(&p->kernel))
-		log_warning("kernel addresses are hidden, so kernel frames have no names: run as "
-			    "root or "
-			    "set kernel.kptr_restrict to 0");
 	err = make_stages(p, options, error);
 	if (err) {
 		if (!error->code)
@@ -547,6 +584,27 @@ static void sampler_stats(struct pipeline *p, struct run_stats *stats)
 	}
 }
 
+/* The worker is part of what mixprof costs. Gone or restarted: what is left of it counts. */
+static void add_worker_cost(struct pipeline *p, struct run_stats *stats)
+{
+	pid_t pid = symbol_worker__pid(p->worker);
+	_cleanup_fclose_ FILE *status = NULL;
+	struct timespec cpu;
+	char path[64], line[128];
+	unsigned long long kilobytes;
+	clockid_t clock;
+
+	if (pid <= 0)
+		return;
+	if (clock_getcpuclockid(pid, &clock) == 0 && clock_gettime(clock, &cpu) == 0)
+		stats->cpu_seconds += cpu.tv_sec + cpu.tv_nsec / 1e9;
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	status = fopen(path, "re");
+	while (status && fgets(line, sizeof(line), status))
+		if (sscanf(line, "VmHWM: %llu kB", &kilobytes) == 1)
+			stats->rss_peak_bytes += kilobytes * 1024;
+}
+
 static void daemon_stats(struct pipeline *p, struct run_stats *stats)
 {
 	struct rusage usage;
@@ -555,6 +613,7 @@ static void daemon_stats(struct pipeline *p, struct run_stats *stats)
 	stats->cpu_seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
 			     (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 	stats->rss_peak_bytes = (uint64_t)usage.ru_maxrss * 1024;
+	add_worker_cost(p, stats);
 	stats->first_sample_ms =
 		p->first_sample_ns ? (int64_t)(p->first_sample_ns - p->created_ns) / 1000000 : -1;
 }

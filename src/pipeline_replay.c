@@ -14,7 +14,7 @@
 #include "pipeline_state.h"
 
 static int replay_native_names(void *context, uint32_t object, const uint64_t *vaddrs, size_t count,
-			       char **names)
+			       char **names, uint64_t *starts)
 {
 	struct pipeline *p = context;
 
@@ -25,12 +25,15 @@ static int replay_native_names(void *context, uint32_t object, const uint64_t *v
 		int result;
 
 		if (capture_answers__find(p->answers, CAPTURE_NAMES, &key, sizeof(key), &result,
-					  &answer, &size) ||
-		    result)
+					  &answer, &size))
 			continue;
-		names[i] = strndup(answer, size);
-		if (!names[i])
-			return -ENOMEM;
+		if (result && size == sizeof(starts[i])) {
+			memcpy(&starts[i], answer, size);
+		} else if (!result) {
+			names[i] = strndup(answer, size);
+			if (!names[i])
+				return -ENOMEM;
+		}
 	}
 	return 0;
 }

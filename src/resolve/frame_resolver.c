@@ -128,25 +128,36 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* What an address is called that no symbol covers. */
-static void unnamed_label(const struct process_view *view, const struct view_mapping *mapping,
-			  uint64_t address, char label[static LABEL_MAX])
-{
-	if (!mapping)
-		snprintf(label, LABEL_MAX, "[unknown]");
-	else if (*process_view_path(view, mapping) == '\0')
-		snprintf(label, LABEL_MAX, "[anonymous]"); /* its addresses differ in each run */
-	else
-		snprintf(label, LABEL_MAX, "%.256s+0x%llx",
-			 base_name(process_view_path(view, mapping)),
-			 (unsigned long long)(address - mapping->start + mapping->offset));
-}
-
 struct native_place { /* where a native frame is to be looked up */
 	const struct view_mapping *mapping;
 	uint64_t address;
 	struct native_key key;
 };
+
+/*
+ * What an address is called that no symbol covers: its function's place in the file, so that a
+ * stripped function is one frame; where even that is not known, its own.
+ */
+static void unnamed_label(const struct process_view *view, const struct native_place *place,
+			  uint64_t start, char label[static LABEL_MAX])
+{
+	const struct view_mapping *mapping = place->mapping;
+	uint64_t offset;
+
+	if (!mapping) {
+		snprintf(label, LABEL_MAX, "[unknown]");
+		return;
+	}
+	if (*process_view_path(view, mapping) == '\0') {
+		snprintf(label, LABEL_MAX, "[anonymous]"); /* its addresses differ in each run */
+		return;
+	}
+	offset = place->address - mapping->start + mapping->offset;
+	if (start && place->key.vaddr - start <= offset)
+		offset -= place->key.vaddr - start;
+	snprintf(label, LABEL_MAX, "%.256s+0x%llx", base_name(process_view_path(view, mapping)),
+		 (unsigned long long)offset);
+}
 
 static void place_native(const struct process_view *view, const struct native_frame *frame,
 			 bool has_segment, struct native_place *place)
@@ -168,7 +179,8 @@ static void place_native(const struct process_view *view, const struct native_fr
 
 /* Frames without an object differ by process: they are not cached. */
 static int native_frame_id(struct frame_resolver *r, const struct process_view *view,
-			   const struct native_place *place, const char *name, uint32_t *ret_id)
+			   const struct native_place *place, const char *name, uint64_t start,
+			   uint32_t *ret_id)
 {
 	const char *file = place->mapping ? process_view_path(view, place->mapping) : "";
 	uint8_t flags = place->key.flags >> 8;
@@ -176,7 +188,7 @@ static int native_frame_id(struct frame_resolver *r, const struct process_view *
 	int err;
 
 	if (!name) {
-		unnamed_label(view, place->mapping, place->address, label);
+		unnamed_label(view, place, start, label);
 		name = label;
 		flags |= FRAME_UNNAMED;
 	} else if (strlen(name) > 4 && strcmp(name + strlen(name) - 4, "@plt") == 0) {
@@ -195,6 +207,7 @@ static int ask_object(struct frame_resolver *r, const struct sample *sample,
 {
 	struct native_place places[NAMES_PER_REQUEST];
 	uint64_t vaddrs[NAMES_PER_REQUEST] = {0}, value;
+	uint64_t starts[NAMES_PER_REQUEST] = {0};
 	char *names[NAMES_PER_REQUEST] = {0};
 	size_t count = 0;
 	uint32_t id;
@@ -213,11 +226,12 @@ static int ask_object(struct frame_resolver *r, const struct sample *sample,
 		vaddrs[count] = places[count].key.vaddr;
 		count++;
 	}
-	err = r->source->native_names(r->source->context, object, vaddrs, count, names);
+	err = r->source->native_names(r->source->context, object, vaddrs, count, names, starts);
 	for (size_t i = 0; i < count; i++) {
 		/* no answer: the address keeps its number; a finding about the file, not an error
 		 */
-		int failed = native_frame_id(r, view, &places[i], err ? NULL : names[i], &id);
+		int failed =
+			native_frame_id(r, view, &places[i], err ? NULL : names[i], starts[i], &id);
 
 		free(names[i]);
 		if (failed)
@@ -237,7 +251,7 @@ static int native_frame(struct frame_resolver *r, const struct sample *sample,
 
 	place_native(view, &sample->native[frame->index], frame->has_segment, &place);
 	if (!place.key.object)
-		return native_frame_id(r, view, &place, NULL, ret_id);
+		return native_frame_id(r, view, &place, NULL, 0, ret_id);
 	if (!hash_map__find(r->native, &place.key, &value)) {
 		err = ask_object(r, sample, merged, view, position, place.key.object);
 		if (err)

@@ -337,6 +337,50 @@ int symbol_worker__find_names(struct symbol_worker *worker, uint32_t object, con
 	return err;
 }
 
+static int find_some_starts(struct symbol_worker *worker, const struct request *r, uint64_t *starts)
+{
+	const struct worker_header *h = &worker->packet.header;
+	const void *bytes;
+	void *memory;
+	int err = ask(worker, r);
+
+	if (err)
+		return err;
+	if (h->status)
+		return status_of_file(h->status);
+	if (h->size != r->size)
+		return fail(worker, r);
+	err = open_payload(worker, r->size, &bytes, &memory);
+	if (err)
+		return err == -EBADMSG ? fail(worker, r) : err;
+	memcpy(starts, bytes, r->size);
+	if (memory)
+		munmap(memory, h->size);
+	for (size_t i = 0; i < r->size / sizeof(uint64_t); i++)
+		if (starts[i] >
+		    ((const uint64_t *)r->payload)[i]) /* no function begins above its code */
+			return fail(worker, r);
+	return 0;
+}
+
+int symbol_worker__find_starts(struct symbol_worker *worker, uint32_t object,
+			       const uint64_t *vaddrs, size_t count, uint64_t *starts)
+{
+	struct request r = {.kind = WORKER_FIND_STARTS, .object = object};
+	int err = find_object(worker, object, &r.fd);
+
+	for (size_t at = 0; !err && at < count; at += WORKER_ADDRESSES_MAX) {
+		size_t some = count - at < WORKER_ADDRESSES_MAX ? count - at : WORKER_ADDRESSES_MAX;
+
+		r.payload = vaddrs + at;
+		r.size = some * sizeof(*vaddrs);
+		err = find_some_starts(worker, &r, starts + at);
+	}
+	if (err)
+		memset(starts, 0, count * sizeof(*starts));
+	return err;
+}
+
 void symbol_worker__close_object(struct symbol_worker *worker, uint32_t object)
 {
 	struct worker_header header = {

@@ -45,6 +45,10 @@ int symbol_worker__read_table(struct symbol_worker *worker, uint32_t object, voi
  * On failure (-ENOENT: no such object; -EIO) all of names are NULL. */
 int symbol_worker__find_names(struct symbol_worker *worker, uint32_t object, const uint64_t *vaddrs,
 			      size_t count, char **names);
+/* Where the functions begin that cover vaddrs, by their FDEs; 0 where none does. For what has no
+ * name. */
+int symbol_worker__find_starts(struct symbol_worker *worker, uint32_t object,
+			       const uint64_t *vaddrs, size_t count, uint64_t *starts);
 void symbol_worker__close_object(struct symbol_worker *worker, uint32_t object);
 uint64_t symbol_worker__restarts(const struct symbol_worker *worker);
 pid_t symbol_worker__pid(const struct symbol_worker *worker); /* 0: none runs now */

@@ -17,18 +17,19 @@
 
 #define WORKER_MAGIC 0x3157584du /* "MXW1" */
 #define WORKER_INLINE_MAX (32u * 1024)
-#define WORKER_ADDRESSES_MAX (WORKER_INLINE_MAX / 8) /* of one WORKER_FIND_NAMES */
+#define WORKER_ADDRESSES_MAX (WORKER_INLINE_MAX / 8) /* of one request */
 #define WORKER_NAME_BYTES_MAX 1024
 #define WORKER_NAMES_BYTES_MAX (WORKER_ADDRESSES_MAX * (2 + WORKER_NAME_BYTES_MAX))
 /* 8 M rows of 8 bytes, 1 M pages of 4, rules: what unwind_table.h can hold. */
 #define WORKER_TABLE_BYTES_MAX (80u << 20)
 
 enum worker_kind {
-	WORKER_HELLO = 1,      /* child to parent, once: ready */
-	WORKER_READ_FACTS = 2, /* + fd; answer: struct object_facts */
-	WORKER_READ_TABLE = 3, /* + fd; answer: memfd, unwind_table_build()'s bytes */
-	WORKER_FIND_NAMES = 4, /* + fd, uint64_t vaddrs; answer: worker_name_append()'s bytes */
-	WORKER_CLOSE = 5,      /* no answer */
+	WORKER_HELLO = 1,	/* child to parent, once: ready */
+	WORKER_READ_FACTS = 2,	/* + fd; answer: struct object_facts */
+	WORKER_READ_TABLE = 3,	/* + fd; answer: memfd, unwind_table_build()'s bytes */
+	WORKER_FIND_NAMES = 4,	/* + fd, uint64_t vaddrs; answer: worker_name_append()'s bytes */
+	WORKER_CLOSE = 5,	/* no answer */
+	WORKER_FIND_STARTS = 6, /* + fd, uint64_t vaddrs; answer: as many uint64_t */
 };
 
 struct worker_header {

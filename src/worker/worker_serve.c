@@ -27,6 +27,7 @@
 #include "base/cleanup.h"
 #include "object/elf_image.h"
 #include "object/fde_index.h"
+#include "object/fragment_list.h"
 #include "python/python_object.h"
 #include "symbol/elf_symbols.h"
 #include "unwind/cfi_reader.h"
@@ -59,6 +60,8 @@ struct served_file {
 	struct frame_section sections[2]; /* .eh_frame, .debug_frame */
 	size_t section_count;
 	bool has_fdes;
+	struct fragment_list fragments;
+	bool has_fragments;
 	struct python_facts python;
 	bool has_python;
 };
@@ -84,6 +87,7 @@ static void drop_file(struct served_file *file)
 {
 	release_image(file);
 	elf_symbols__free(file->symbols);
+	fragment_list_done(&file->fragments);
 	memset(file, 0, sizeof(*file));
 }
 
@@ -318,6 +322,40 @@ static int answer_names(struct server *server, struct buffer *answer)
 	return err;
 }
 
+static int load_fragments(struct server *server, struct served_file *file)
+{
+	int err;
+
+	if (file->has_fragments)
+		return 0;
+	err = load_image(server, file);
+	if (!err)
+		err = load_fdes(file);
+	if (!err)
+		err = fragment_list_copy(&file->fdes, &file->fragments);
+	file->has_fragments = !err;
+	release_image(file);
+	return err;
+}
+
+static int answer_starts(struct server *server, struct buffer *answer)
+{
+	const struct worker_header *request = &server->packet.header;
+	struct served_file *file = find_or_add_file(server, request->object);
+	int err;
+
+	if (request->size % sizeof(uint64_t) != 0)
+		return -EINVAL;
+	err = load_fragments(server, file);
+	for (size_t at = 0; !err && at < request->size; at += sizeof(uint64_t)) {
+		uint64_t vaddr;
+
+		memcpy(&vaddr, server->packet.payload + at, sizeof(vaddr));
+		buffer_u64(answer, fragment_list_start(&file->fragments, vaddr));
+	}
+	return err;
+}
+
 static int send_answer(struct server *server, int status, const struct buffer *answer)
 {
 	struct worker_header header = server->packet.header;
@@ -362,6 +400,9 @@ static int serve_one(struct server *server)
 		break;
 	case WORKER_FIND_NAMES:
 		err = answer_names(server, &answer);
+		break;
+	case WORKER_FIND_STARTS:
+		err = answer_starts(server, &answer);
 		break;
 	case WORKER_CLOSE:
 		close_object(server);
