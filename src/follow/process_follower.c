@@ -127,7 +127,6 @@ static void fill_mapping(struct process_follower *f, struct followed *p, const s
 			 struct view_mapping *to)
 {
 	struct object *object = NULL;
-	uint64_t vaddr;
 	int err;
 
 	if (strcmp(map->path, "[vdso]") == 0)
@@ -137,10 +136,9 @@ static void fill_mapping(struct process_follower *f, struct followed *p, const s
 	else
 		err = -ENOENT;
 	to->flags = map->inode || object ? 0 : MAPPING_ANONYMOUS;
-	if (err || !object_facts_offset_to_vaddr(&object->facts, map->offset, &vaddr))
+	if (err || !object_facts_bias(&object->facts, map->start, map->offset, &to->bias))
 		return;
 	to->object = object->number;
-	to->bias = map->start - vaddr;
 	if (object->facts.python.eval_range_count)
 		to->flags |= MAPPING_INTERPRETER;
 }

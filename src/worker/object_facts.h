@@ -6,6 +6,7 @@
 #ifndef MIXPROF_WORKER_OBJECT_FACTS_H
 #define MIXPROF_WORKER_OBJECT_FACTS_H
 
+#include <elf.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,6 +46,28 @@ static inline bool object_facts_offset_to_vaddr(const struct object_facts *facts
 			*ret_vaddr = s->vaddr + (offset - s->offset);
 			return true;
 		}
+	}
+	return false;
+}
+
+/*
+ * Address - elf vaddr of an executable mapping that begins at the file's map_offset. The kernel
+ * rounds a segment's offset down to a page, so with segments that are not page aligned (lld) the
+ * offset in maps may lie in the segment before: it is matched against rounded offsets, executable
+ * ones only.
+ */
+static inline bool object_facts_bias(const struct object_facts *facts, uint64_t map_start,
+				     uint64_t map_offset, uint64_t *ret_bias)
+{
+	for (uint32_t i = 0; i < facts->segment_count; i++) {
+		const struct object_segment *s = &facts->segments[i];
+		uint64_t first = s->offset & ~(uint64_t)4095;
+
+		if (!(s->flags & PF_X) || map_offset < first ||
+		    map_offset >= s->offset + s->file_size)
+			continue;
+		*ret_bias = map_start - (s->vaddr - s->offset + map_offset);
+		return true;
 	}
 	return false;
 }
