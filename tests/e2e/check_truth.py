@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records the truth workload with mixprof and judges every sample.
 
-    check_truth.py [--seconds S] [--rate HZ] [--keep DIR] INTERPRETER...
+    check_truth.py [--samples N] [--rate HZ] [--keep] INTERPRETER...
 
 Exit status 0 when every bar of shared/cli.md and issue 3 holds for every interpreter, 1 when one
 does not, 77 when none of the interpreters is on this machine. One table row per recording.
@@ -76,11 +76,12 @@ def record(target, options, directory):
     """One recording, as full and, from its capture, as mixed; [(frames, folded, stats)]."""
     results = []
     capture = os.path.join(directory, "capture")
+    seconds = target.seconds_for(options.samples, options.rate)
     for frames in ["full", "mixed"]:
         folded = os.path.join(directory, frames + ".folded")
         stats = os.path.join(directory, frames + ".json")
         if frames == "full":
-            source = ["record", "-p", str(target.pid), "-d", "%gs" % options.seconds,
+            source = ["record", "-p", str(target.pid), "-d", "%dms" % (1000 * seconds),
                       "-F", str(options.rate), "--capture", capture]
         else:
             source = ["replay", capture]
@@ -122,7 +123,7 @@ def check(name, options):
 def main():
     """The command line."""
     parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--rate", type=int, default=999)
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("names", nargs="+")

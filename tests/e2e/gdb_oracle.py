@@ -41,6 +41,9 @@ def read_host(lines):
 def compare(by_gdb, host):
     """None when the two agree, else what differs first."""
     frames, stop = read_host(host["lines"])
+    # A thread that has not returned from its clone yet: gdb takes the 0 below it for a caller.
+    if by_gdb and by_gdb[-1][0] == 0:
+        by_gdb = by_gdb[:-1]
     if host["status"] or stop is None:
         return "host_walk failed: %s" % (host["error"] or "status %d" % host["status"])
     if not by_gdb:
@@ -56,7 +59,9 @@ def compare(by_gdb, host):
         if cfa and depth + 1 < len(by_gdb) and cfa != by_gdb[depth + 1][1]:
             return "frame %d: cfa %#x, gdb has %#x" % (depth, cfa, by_gdb[depth + 1][1])
     if len(frames) < len(by_gdb):
-        return "ends after %d of %d frames: %s" % (len(frames), len(by_gdb), stop)
+        return "ends after %d of %d frames at %#x (%s), gdb goes on to %#x" % (
+            len(frames), len(by_gdb), frames[-1][0] if frames else 0, stop,
+            by_gdb[len(frames)][0])
     return None if stop == "none" else "the root is not recognised: %s" % stop
 
 
@@ -65,10 +70,11 @@ def run_gdb(target, stops):
     with tempfile.NamedTemporaryFile(mode="r", encoding="utf-8", suffix=".json") as output:
         wanted = {"pid": target.pid, "tool": HOST_WALK, "stops": stops, "seed": 1,
                   "output": output.name}
-        # gdb does not see the chroot: link-map names are the target's, not ours.
+        # gdb does not see the chroot: link-map names are the target's, the program's is ours.
         command = ["gdb", "-nx", "-batch", "-iex", "set sysroot " + target.interpreter.root,
                    "-iex", "set debuginfod enabled off", "-iex", "set auto-load off",
-                   "-x", os.path.join(HERE, "gdb_walk.py")]
+                   "-x", os.path.join(HERE, "gdb_walk.py"),
+                   os.path.realpath("/proc/%d/exe" % target.pid)]
         environment = dict(os.environ, GDB_WALK=json.dumps(wanted))
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, check=False)

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mark to meet: py-spy --native on the same workload, by the same judge (check-full only).
 
-    pyspy_mark.py [--seconds S] [--rate HZ] INTERPRETER...
+    pyspy_mark.py [--samples N] [--rate HZ] INTERPRETER...
 
 py-spy pauses its target for every sample; we do not. The bar is that we are at least as exact on
 every interpreter. To be fair to it, names are compared by their last part, and the thread without
 Python state, which it does not show, is left out. Exit status 77 where py-spy cannot be had.
 """
 import argparse
+import math
 import os
 import re
 import subprocess
@@ -76,8 +77,9 @@ def run_pyspy(program, target, options):
     """One recording; its judgement, or None when it would not record."""
     with tempfile.TemporaryDirectory(prefix="mixprof-pyspy-") as directory:
         output = os.path.join(directory, "raw")
+        seconds = target.seconds_for(options.samples, options.rate)
         command = [program, "record", "--native", "-r", str(options.rate), "-d",
-                   str(int(options.seconds)), "-f", "raw", "--full-filenames", "-o", output,
+                   str(math.ceil(seconds)), "-f", "raw", "--full-filenames", "-o", output,
                    "-p", str(target.pid)]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               check=False)
@@ -109,7 +111,7 @@ def check(program, name, options):
 def main():
     """The command line."""
     parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--rate", type=int, default=999)
     parser.add_argument("names", nargs="+")
     options = parser.parse_args()
@@ -117,7 +119,7 @@ def main():
     try:
         program = provision()
     except interpreters.Unavailable as reason:
-        print(reason, file=sys.stderr)
+        print("py-spy skip: %s" % reason)
         return interpreters.SKIP_STATUS
     for name in options.names:
         try:

@@ -63,6 +63,20 @@ class TruthTarget:
             self.leaves = json.load(file)["leaves"]
         self.check_all_learnt()
 
+    def seconds_for(self, samples, rate):
+        """How long to record for that many samples, by the share of a CPU it gets now."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        before = self.cpu_ticks()
+        time.sleep(0.5)
+        share = max((self.cpu_ticks() - before) / ticks / 0.5, 0.05)
+        return samples / (rate * share)
+
+    def cpu_ticks(self):
+        """User and system time so far."""
+        with open("/proc/%d/stat" % self.pid, encoding="utf-8") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
     def check_all_learnt(self):
         """A leaf that no way reaches would be a hole in the test."""
         version = tuple(int(part) for part in self.interpreter.version.split("."))

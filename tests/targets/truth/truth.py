@@ -313,7 +313,7 @@ def generator_for_c():
 
 @way
 def via_c_next():
-    made = generator_for_c()
+    made = learn.make(generator_for_c)
     bridge.next(made)  # -> bridge_next
     bridge.next(made)  # -> bridge_next
 

@@ -46,7 +46,7 @@ async def await_outer():
 
 @way
 def via_await():
-    run_coroutine(await_outer())
+    run_coroutine(learn.make(await_outer))
 
 
 def leaf_async_generator():
@@ -66,7 +66,7 @@ async def use_async_generator():
 
 @way
 def via_async_generator():
-    run_coroutine(use_async_generator())
+    run_coroutine(learn.make(use_async_generator))
 
 
 def leaf_async_with():
@@ -91,7 +91,7 @@ async def use_async_with():
 
 @way
 def via_async_with():
-    run_coroutine(use_async_with())
+    run_coroutine(learn.make(use_async_with))
 
 
 def leaf_yield_from():
