@@ -22,6 +22,7 @@
 
 #define INTERPRETERS_MAX 256
 #define THREADS_MAX 4096
+#define READS_MAX (1u << 16)	 /* of all attempts: a hostile process's lists lead anywhere */
 #define DISCOVERY_TRIES 3	 /* the lists change while they are read */
 #define TYPE_BASICSIZE_OFFSET 32 /* PyTypeObject.tp_basicsize, GIL builds of every version */
 #define HEAD_SEARCH_BYTES 4096	 /* of _PyRuntime */
@@ -44,6 +45,7 @@ struct discovery {
 	pid_t pid;
 	const struct python_layout *layout;
 	uint64_t runtime;
+	uint32_t reads;
 	struct thread_entry threads[THREADS_MAX];
 	size_t thread_count;
 };
@@ -53,8 +55,10 @@ struct pthread_slot { /* glibc's struct pthread_key_data */
 	uint64_t data;
 };
 
-static int read_word(const struct discovery *d, uint64_t address, uint64_t *ret_value)
+static int read_word(struct discovery *d, uint64_t address, uint64_t *ret_value)
 {
+	if (d->reads++ >= READS_MAX)
+		return -E2BIG;
 	return remote_memory_u64(d->memory, d->pid, address, ret_value);
 }
 
@@ -114,9 +118,9 @@ static bool search_threads(struct discovery *d)
 	return false;
 }
 
-static bool is_tstate_of(const struct discovery *d, uint64_t tstate, uint64_t self)
+static bool is_tstate_of(struct discovery *d, uint64_t tstate, uint64_t self)
 {
-	for (size_t i = 0; i < d->thread_count; i++) {
+	for (size_t i = 0; tstate && i < d->thread_count; i++) {
 		if (d->threads[i].tstate == tstate && d->threads[i].self == self)
 			return true;
 	}
@@ -124,7 +128,7 @@ static bool is_tstate_of(const struct discovery *d, uint64_t tstate, uint64_t se
 }
 
 /* One block of pthread_getspecific slots. False where the thread has none. */
-static bool read_key_block(const struct discovery *d, uint64_t self, uint32_t block,
+static bool read_key_block(struct discovery *d, uint64_t self, uint32_t block,
 			   struct pthread_slot slots[static PTHREAD_BLOCK_KEYS])
 {
 	uint64_t address = self + PTHREAD_FIRST_BLOCK_OFFSET;
@@ -138,7 +142,7 @@ static bool read_key_block(const struct discovery *d, uint64_t self, uint32_t bl
 				  PTHREAD_BLOCK_KEYS * sizeof(slots[0])) == 0;
 }
 
-static bool is_key_proven(const struct discovery *d, uint32_t key)
+static bool is_key_proven(struct discovery *d, uint32_t key)
 {
 	struct pthread_slot slots[PTHREAD_BLOCK_KEYS];
 
@@ -152,7 +156,7 @@ static bool is_key_proven(const struct discovery *d, uint32_t key)
 	return false;
 }
 
-static bool search_key(const struct discovery *d, uint32_t *ret_key)
+static bool search_key(struct discovery *d, uint32_t *ret_key)
 {
 	struct pthread_slot slots[PTHREAD_BLOCK_KEYS];
 	size_t threads =
@@ -176,7 +180,7 @@ static bool search_key(const struct discovery *d, uint32_t *ret_key)
 	return false;
 }
 
-static bool find_key(const struct discovery *d, uint32_t *ret_key)
+static bool find_key(struct discovery *d, uint32_t *ret_key)
 {
 	struct {
 		uint32_t is_initialized;
@@ -194,7 +198,7 @@ static bool find_key(const struct discovery *d, uint32_t *ret_key)
 }
 
 /* Does any thread run Python code? Before that, start-up may not have bound the key yet. */
-static bool is_running(const struct discovery *d)
+static bool is_running(struct discovery *d)
 {
 	const struct py_layout *walk = &d->layout->walk;
 
@@ -211,7 +215,7 @@ static bool is_running(const struct discovery *d)
 }
 
 /* Also set while the interpreter shuts down. */
-static bool is_finalizing(const struct discovery *d)
+static bool is_finalizing(struct discovery *d)
 {
 	uint64_t finalizing = 0;
 
@@ -220,7 +224,7 @@ static bool is_finalizing(const struct discovery *d)
 	       finalizing != 0;
 }
 
-static void set_tstate_current(const struct discovery *d, struct py_process *config)
+static void set_tstate_current(struct discovery *d, struct py_process *config)
 {
 	uint64_t address, value;
 
@@ -271,7 +275,7 @@ static int discover_once(struct discovery *d, struct py_process *config)
 
 /* PyCode_Type.tp_basicsize tells a build whose structures differ (Py_GIL_DISABLED, Py_TRACE_REFS).
  */
-static int check_code_type(const struct discovery *d, uint64_t code_type)
+static int check_code_type(struct discovery *d, uint64_t code_type)
 {
 	uint64_t basicsize;
 	int err;
@@ -301,7 +305,7 @@ static int discover_state(const struct remote_memory *memory, pid_t pid, struct 
 		if (err != -EOPNOTSUPP)
 			break;
 	}
-	return err;
+	return err == -E2BIG ? -EOPNOTSUPP : err;
 }
 
 /* Versions that do not say what they are: by the size of _PyRuntime (facts/cpython.md §7). */
