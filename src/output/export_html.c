@@ -236,6 +236,8 @@ int export_html(const struct profile *profile, const struct run_stats *stats,
 	err = put_page(&page);
 	if (err)
 		return err;
-	fwrite(page.out.data, 1, page.out.size, to);
+	errno = 0;
+	if (fwrite(page.out.data, 1, page.out.size, to) != page.out.size)
+		return errno ? -errno : -EIO;
 	return exporter_finish(to);
 }

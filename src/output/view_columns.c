@@ -46,6 +46,11 @@ struct path {
 	size_t first, end; /* in columns->samples */
 };
 
+struct count {
+	uint32_t thread;
+	uint64_t samples;
+};
+
 struct paths {
 	uint32_t *arena;
 	size_t used, capacity;
@@ -351,56 +356,95 @@ static int compare_paths(const void *a, const void *b, void *context)
 
 	if (i < x->depth && i < y->depth)
 		return compare_u32(arena[x->at + i], arena[y->at + i]);
-	if (x->depth != y->depth)
-		return x->depth < y->depth ? -1 : 1;
-	return x->first < y->first ? -1 : x->first > y->first;
+	return (x->depth > y->depth) - (x->depth < y->depth);
 }
 
-static void put_counts(const struct view_columns *c, const struct path *path, struct buffer *out)
+static int compare_counts(const void *a, const void *b)
 {
-	put_number(out, path->end - path->first);
+	const struct count *x = a, *y = b;
+
+	return compare_u32(x->thread, y->thread);
+}
+
+static size_t collect_counts(const struct view_columns *c, const struct path *path,
+			     struct count *counts)
+{
+	size_t count = 0;
+
 	for (size_t i = path->first; i < path->end; i++) {
 		const struct profile_sample **thread =
 			bsearch(&c->samples[i], c->threads, c->thread_count, sizeof(*c->threads),
 				compare_threads);
 
-		put_number(out, (uint64_t)(thread - c->threads));
-		put_number(out, c->samples[i]->count);
+		counts[count].thread = (uint32_t)(thread - c->threads);
+		counts[count++].samples = c->samples[i]->count;
+	}
+	return count;
+}
+
+/* Sorts the counts, and makes those of one thread one. */
+static void put_counts(struct count *counts, size_t count, struct buffer *out)
+{
+	size_t kept = 0;
+
+	qsort(counts, count, sizeof(*counts), compare_counts);
+	for (size_t i = 0; i < count; i++) {
+		if (kept && counts[kept - 1].thread == counts[i].thread)
+			counts[kept - 1].samples += counts[i].samples;
+		else
+			counts[kept++] = counts[i];
+	}
+	put_number(out, kept);
+	for (size_t i = 0; i < kept; i++) {
+		put_number(out, counts[i].thread);
+		put_number(out, counts[i].samples);
 	}
 }
 
-int view_columns__stacks(const struct view_columns *c, enum frame_selection view,
-			 struct buffer *out)
+static int find_paths(const struct view_columns *c, enum frame_selection view, struct paths *paths)
 {
-	_cleanup_(paths_done) struct paths paths = {0};
-	struct path last = {0};
 	int err = 0;
 
-	paths.list = calloc(c->sample_count + 1, sizeof(*paths.list));
-	if (!paths.list)
+	paths->list = calloc(c->sample_count + 1, sizeof(*paths->list));
+	if (!paths->list)
 		return -ENOMEM;
 	for (size_t i = 0; i < c->sample_count && !err; i++) {
 		const struct profile_sample *before = i ? c->samples[i - 1] : NULL;
 
 		if (before && before->stack == c->samples[i]->stack &&
 		    before->comm == c->samples[i]->comm)
-			paths.list[paths.count - 1].end++;
+			paths->list[paths->count - 1].end++;
 		else
-			err = add_path(&paths, c, i, view);
+			err = add_path(paths, c, i, view);
 	}
-	if (err)
-		return err;
-	qsort_r(paths.list, paths.count, sizeof(*paths.list), compare_paths, paths.arena);
-	for (size_t i = 0; i < paths.count; i++) {
+	if (!err)
+		qsort_r(paths->list, paths->count, sizeof(*paths->list), compare_paths,
+			paths->arena);
+	return err;
+}
+
+int view_columns__stacks(const struct view_columns *c, enum frame_selection view,
+			 struct buffer *out)
+{
+	_cleanup_free_ struct count *counts = calloc(c->sample_count + 1, sizeof(*counts));
+	_cleanup_(paths_done) struct paths paths = {0};
+	struct path last = {0};
+	int err = counts ? find_paths(c, view, &paths) : -ENOMEM;
+
+	for (size_t i = 0; i < paths.count && !err;) {
 		const struct path *path = &paths.list[i];
-		size_t shared = shared_depth(paths.arena, &last, path);
+		size_t shared = shared_depth(paths.arena, &last, path), count = 0;
 
 		put_number(out, last.depth - shared);
 		put_number(out, path->depth - shared);
 		for (size_t k = shared; k < path->depth; k++)
 			put_number(out, paths.arena[path->at + k]);
-		put_counts(c, path, out);
+		/* stacks that differ only in what the view hides */
+		do
+			count += collect_counts(c, &paths.list[i++], counts + count);
+		while (i < paths.count && !compare_paths(path, &paths.list[i], paths.arena));
+		put_counts(counts, count, out);
 		last = *path;
 	}
-	return out->failed ? -ENOMEM : 0;
+	return err ? err : out->failed ? -ENOMEM : 0;
 }

@@ -82,28 +82,31 @@ class Frames {
 // The stacks of one view: a tree in preorder whose node 0 is no frame, and counts at its nodes.
 function decodeStacks(text) {
 	const numbers = decodeNumbers(text);
-	const frame = [NONE], parent = [NONE], path = [0];
-	const node = [], thread = [], samples = [];
-	let stacks = 0;
+	const frame = new Int32Array(numbers.length + 1), parent = new Int32Array(numbers.length + 1);
+	const node = new Int32Array(numbers.length), thread = new Int32Array(numbers.length);
+	const samples = new Float64Array(numbers.length);
+	const path = [0];
+	let nodes = 1, counts = 0, stacks = 0;
 
+	frame[0] = parent[0] = NONE;
 	for (let at = 0; at < numbers.length; stacks++) {
 		path.length -= numbers[at++];
 		for (let add = numbers[at++]; add > 0; add--) {
-			parent.push(path[path.length - 1]);
-			path.push(frame.length);
-			frame.push(numbers[at++]);
+			parent[nodes] = path[path.length - 1];
+			path.push(nodes);
+			frame[nodes++] = numbers[at++];
 		}
-		for (let counts = numbers[at++]; counts > 0; counts--) {
-			node.push(path[path.length - 1]);
-			thread.push(numbers[at++]);
-			samples.push(numbers[at++]);
+		for (let add = numbers[at++]; add > 0; add--) {
+			node[counts] = path[path.length - 1];
+			thread[counts] = numbers[at++];
+			samples[counts++] = numbers[at++];
 		}
 	}
 	return {
 		stacks,
-		frame: Int32Array.from(frame), parent: Int32Array.from(parent),
-		node: Int32Array.from(node), thread: Int32Array.from(thread),
-		samples: Float64Array.from(samples),
+		frame: frame.slice(0, nodes), parent: parent.slice(0, nodes),
+		node: node.slice(0, counts), thread: thread.slice(0, counts),
+		samples: samples.slice(0, counts),
 	};
 }
 
@@ -253,8 +256,10 @@ class Tree {
 	}
 }
 
-// representative[frame] is the frame that stands for it: itself, or the first of its function.
+// representative[frame] is the frame that stands for it, the first of its function; null: itself.
 function buildTree(stacks, self, representative) {
+	if (!representative)
+		return new Tree(stacks.frame, stacks.parent, self);
 	const builder = new TreeBuilder(stacks.frame.length);
 	const to = new Int32Array(stacks.frame.length);
 	const sums = new Float64Array(stacks.frame.length);
@@ -277,8 +282,11 @@ function buildInvertedTree(stacks, self, representative) {
 
 		if (!self[n])
 			continue;
-		for (let up = n; up > 0; up = stacks.parent[up])
-			at = builder.child(at, representative[stacks.frame[up]]);
+		for (let up = n; up > 0; up = stacks.parent[up]) {
+			const frame = stacks.frame[up];
+
+			at = builder.child(at, representative ? representative[frame] : frame);
+		}
 		ends.push(at);
 		sums.push(self[n]);
 	}

@@ -5,7 +5,7 @@
 (() => {
 	const ROW = 20; // pixels, with the gap of one
 	const THIN = 0.5; // narrower boxes are drawn as one
-	const TEXT_MIN = 26; // narrower boxes have no text
+	const TEXT_MIN = 34; // narrower boxes have no text
 	const ROWS_MAX = 200; // of the table
 	const SHOWN_MAX = 400; // characters of a name in the document
 	const VIEW_NAMES = { mixed: "Mixed", python: "Python", native: "Native", full: "Full" };
@@ -48,13 +48,9 @@
 		return null;
 	}
 
-	function identity() {
-		return Int32Array.from(frames.first, (_, i) => i);
-	}
-
 	// Everything that follows from view, threads, lines and direction.
 	function rebuild() {
-		const representative = state.lines ? identity() : frames.first;
+		const representative = state.lines ? null : frames.first;
 
 		stacks = viewCache[state.view] ??= decodeStacks(data.views[state.view]);
 		self = countSelf(stacks, acceptance());
@@ -96,6 +92,11 @@
 		return node ? frames.nameOf(tree.frame[node]) : "all";
 	}
 
+	function isBelow(node, other) {
+		return tree.depth[node] >= tree.depth[other] && tree.start[node] >= tree.start[other] &&
+			tree.start[node] + tree.total[node] <= tree.start[other] + tree.total[other];
+	}
+
 	function describe(node) {
 		const total = tree.total[node], zoomed = tree.total[state.zoom];
 		const parts = [];
@@ -112,7 +113,7 @@
 			parts.push(`self ${integer(tree.self[node])}`);
 		parts.push(`${state.inverted ? "samples" : "total"} ${integer(total)} ` +
 			`(${percent(total, tree.total[0])})`);
-		if (state.zoom && tree.depth[node] >= tree.depth[state.zoom])
+		if (state.zoom && isBelow(node, state.zoom))
 			parts.push(`${percent(total, zoomed)} of the zoomed frame`);
 		return parts;
 	}
@@ -154,23 +155,24 @@
 
 		colours = {
 			surface, ink: get("box-ink"), ink2: get("box-ink-2"), outline: get("ink"),
-			match: get("match"), matchInk: get("match-ink"), rest: get("rest"),
-			pageInk: get("ink"), font: get("sans"), kinds: [], faded: [],
+			match: get("match"), matchInk: get("match-ink"),
+			pageInk: get("ink"), font: get("sans"), kinds: [], faded: [], rest: [],
 		};
 		for (const kind of KINDS) {
 			const base = get(kind.key);
 			// neighbours of one kind differ a little
-			const shades = [0, 0.09, 0.18, 0.05, 0.14].map(by => mix(base, "#ffffff", by));
+			const shades = [0, 0.07, 0.14, 0.035, 0.105].map(by => mix(base, "#ffffff", by));
 
 			colours.kinds.push(shades);
 			colours.faded.push(shades.map(shade => mix(shade, surface, 0.62)));
+			colours.rest.push(mix(base, surface, 0.4));
 		}
 		widths.clear();
 	}
 
 	// ---- drawing ----
 
-	const width = () => scroller.clientWidth;
+	const width = () => spacer.clientWidth;
 	const isFlame = () => (state.shape || (state.inverted ? "icicle" : "flame")) === "flame";
 	const contentHeight = () => Math.max((depthShown + 1) * ROW + 16, scroller.clientHeight);
 
@@ -178,8 +180,8 @@
 		return isFlame() ? contentHeight() - (depth + 1) * ROW - 7 : depth * ROW + 8;
 	}
 
-	// Calls box(node, left, right) for what the camera sees of depths low..high, and rest(depth,
-	// left, right) for boxes too thin to tell apart. Children are sorted: the rest is the end.
+	// Calls box(node, left, right) for what the camera sees of depths low..high, and rest(first
+	// node, left, right) for boxes too thin to tell apart. Children are sorted: the rest is the end.
 	function visit(low, high, box, rest) {
 		const scale = width() / (camera.to - camera.from);
 		const open = [0];
@@ -201,7 +203,7 @@
 					const to = (tree.start[n] + tree.total[n] - tree.self[n] - camera.from) * scale;
 
 					if (to > 0 && to - from >= THIN && tree.depth[c] >= low)
-						rest(tree.depth[c], from, to);
+						rest(c, from, to);
 					break;
 				}
 				if (from + tree.total[c] * scale > 0)
@@ -245,10 +247,10 @@
 		context.textBaseline = "middle";
 		context.direction = "ltr";
 		visit(low, high, (n, left, right) => drawBox(n, left, right, rowTop(tree.depth[n]) - top),
-			(depth, left, right) => {
+			(first, left, right) => {
 				rects++;
-				context.fillStyle = colours.rest;
-				context.fillRect(left, rowTop(depth) - top, Math.max(right - left, THIN), ROW - 1);
+				context.fillStyle = colours.rest[frames.kind[tree.frame[first]]];
+				context.fillRect(left, rowTop(tree.depth[first]) - top, right - left, ROW - 1);
 			});
 		root.dataset.rects = rects;
 	}
@@ -276,7 +278,7 @@
 			const onDark = kind === 0 || faded;
 
 			context.fillStyle = matched ? colours.matchInk : onDark ? colours.pageInk : colours.ink;
-			context.globalAlpha = faded && !matched ? 0.62 : 1;
+			context.globalAlpha = faded && !matched ? 0.72 : 1;
 			drawText(node, left + 5, right - left - 10 - gap, y + ROW / 2, matched || onDark);
 			context.globalAlpha = 1;
 		}
@@ -504,6 +506,7 @@
 			button.type = "button";
 			button.title = shown(nameOf(node));
 			button.addEventListener("click", () => zoomTo(node, true));
+			button.className = node === state.zoom ? "here" : "";
 			crumbs.append(button);
 		};
 
@@ -559,14 +562,19 @@
 	function showTable() {
 		const order = [], body = $("rows"), rows = [];
 		const figures = functions[state.sort], all = tree.total[0];
+		const most = { self: 0, total: 0 };
 
 		for (let f = 0; f < frames.count; f++)
 			if (functions.total[f] && frames.kind[f] && (!matches || hasMatch(f)))
 				order.push(f);
 		order.sort((a, b) => figures[b] - figures[a] || functions.total[b] - functions.total[a] || a - b);
 		root.dataset.functions = order.length;
+		for (const f of order) {
+			most.self = Math.max(most.self, functions.self[f]);
+			most.total = Math.max(most.total, functions.total[f]);
+		}
 		for (const f of order.slice(0, ROWS_MAX))
-			rows.push(tableRow(f, all));
+			rows.push(tableRow(f, all, most));
 		body.replaceChildren(...rows);
 		$("by-self").ariaPressed = String(state.sort === "self");
 		$("by-total").ariaPressed = String(state.sort === "total");
@@ -579,28 +587,33 @@
 		return false;
 	}
 
-	function tableRow(f, all) {
+	function tableRow(f, all, most) {
 		const row = element("tr"), label = element("td", undefined, "f");
 
-		for (const count of [functions.self[f], functions.total[f]]) {
-			const cell = element("td", undefined, "n");
+		for (const which of ["self", "total"]) {
+			const cell = element("td", undefined, "n"), count = functions[which][f];
 
 			cell.append(element("span", percent(count, all)));
-			cell.style.setProperty("--share", share(count, all));
+			cell.style.setProperty("--share", share(count, most[which]));
 			cell.title = `${integer(count)} samples`;
 			cell.dataset.samples = count;
 			row.append(cell);
 		}
 		label.append(element("b", shown(frames.nameOf(f))));
-		label.append(element("span", shown(frames.placeOf(f, false)) || "\u00a0"));
+		label.append(element("span", shown(frames.placeOf(f, false)) || KINDS[frames.kind[f]].name));
 		label.title = shown(frames.labelOf(f, false));
 		row.append(label);
 		row.style.setProperty("--colour", `var(--${KINDS[frames.kind[f]].key})`);
 		row.ariaSelected = String(Boolean(state.search) && state.search === patternOf(f));
+		row.tabIndex = 0;
 		row.addEventListener("click", () => {
 			const pattern = patternOf(f);
 
 			setSearch(state.search === pattern ? "" : pattern);
+		});
+		row.addEventListener("keydown", event => {
+			if (event.key === "Enter")
+				row.click();
 		});
 		return row;
 	}
