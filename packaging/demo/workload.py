@@ -28,7 +28,7 @@ class Archive:
         self.blocks += 1
 
     def store(self, packed):
-        padding = os.read(self.source, 1 << 18)
+        padding = os.read(self.source, 1 << 16)
         os.write(self.sink, padding + packed)
 
     def index(self):
