@@ -6,7 +6,9 @@ BUILD ?= build
 PREFIX ?= /usr/local
 CC ?= gcc
 CLANG ?= clang
-BPFTOOL ?= $(firstword $(shell command -v bpftool) /usr/sbin/bpftool)
+# Ubuntu's /usr/sbin/bpftool refuses unless it was built for the running kernel: take one that works.
+BPFTOOL ?= $(shell for tool in bpftool /usr/sbin/bpftool /usr/lib/linux-tools/*/bpftool; do \
+	$$tool version > /dev/null 2>&1 && { echo $$tool; exit; }; done; echo bpftool)
 ARCH := $(shell uname -m)
 
 ifeq ($(V),1)
