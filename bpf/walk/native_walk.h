@@ -48,7 +48,7 @@ WALK_INLINE int native_put(struct walk_state *s, __u64 tag, __u64 cfa)
 	return 0;
 }
 
-/* All registers from the ucontext at rsp. */
+/* Puts the trampoline's frame and takes all registers from the ucontext at rsp. */
 WALK_STEP int native_signal_step(struct walk_state *s)
 {
 	__u64 gregs[17];
@@ -57,6 +57,7 @@ WALK_STEP int native_signal_step(struct walk_state *s)
 		return STOP_UNWIND_UNREADABLE;
 	if (walk_read_user(gregs, sizeof(gregs), s->regs[UNWIND_RSP] + UCONTEXT_GREGS))
 		return STOP_UNWIND_UNREADABLE;
+	native_put(s, 0, 0);
 	s->regs[UNWIND_R8] = gregs[0];
 	s->regs[UNWIND_R9] = gregs[1];
 	s->regs[UNWIND_R10] = gregs[2];
@@ -220,8 +221,6 @@ WALK_STEP int native_rule_step(struct walk_state *s)
 	if (!rule || rule->cfa == UNWIND_CFA_NONE)
 		return STOP_UNWIND_NO_ROW + 1;
 	if (rule->cfa == UNWIND_CFA_SIGNAL) {
-		if (native_put(s, 0, 0))
-			return 1;
 		stop = native_signal_step(s);
 		return stop ? stop + 1 : 0;
 	}
