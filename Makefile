@@ -104,7 +104,7 @@ lint:
 	$(TIER) lint tests/lint/run
 
 check: all unit-tests fuzz-targets
-	$(TIER) check tests/unit/run tests/fuzz/run $(wildcard tests/golden/run)
+	$(TIER) check tests/unit/run tests/fuzz/run $(wildcard tests/golden/run tests/e2e/run-check)
 
 check-root: all
 	$(TIER) check-root $(wildcard tests/bpf/run) tests/e2e/run-root
