@@ -106,10 +106,10 @@ lint:
 check: all unit-tests fuzz-targets
 	$(TIER) check tests/unit/run tests/fuzz/run $(wildcard tests/golden/run tests/e2e/run-check)
 
-check-root: all
+check-root: all $(BUILD)/tests/tools/bpf_budget
 	$(TIER) check-root $(wildcard tests/bpf/run) tests/e2e/run-root
 
-check-vm: all
+check-vm: all $(BUILD)/tests/tools/bpf_budget
 	$(TIER) check-vm tests/vm/run
 
 # Every tier at its largest, and `check` once more under each sanitizer.

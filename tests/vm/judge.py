@@ -47,6 +47,11 @@ class Judge:
     def check_doctor(self):
         assert self.status("doctor") == 0, f"status {self.status('doctor')}: {self.text('doctor')}"
 
+    def check_budget(self):
+        lines = [line.split() for line in self.text("budget").split("\n") if line]
+        assert any(line[0] == "pass" and "sampler" in line[1] for line in lines), f"{lines}"
+        assert all(line[0] == "pass" for line in lines), f"{lines}"
+
     def check_record(self):
         assert self.status("workload") == 0 and "ready" in self.text("workload"), \
             f"the workload did not start: {self.text('workload')}"
