@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "abi/stop_reasons.h"
 #include "base/cleanup.h"
@@ -24,6 +25,8 @@
 #define THREADS_MAX 4096
 #define READS_MAX (1u << 16)	 /* of all attempts: a hostile process's lists lead anywhere */
 #define DISCOVERY_TRIES 3	 /* the lists change while they are read */
+#define TYPE_NAME_OFFSET 24	 /* PyTypeObject.tp_name, */
+#define OBJECT_GROWTH 16	 /* of PyObject under Py_GIL_DISABLED or Py_TRACE_REFS */
 #define TYPE_BASICSIZE_OFFSET 32 /* PyTypeObject.tp_basicsize, GIL builds of every version */
 #define HEAD_SEARCH_BYTES 4096	 /* of _PyRuntime */
 #define KEY_SEARCH_THREADS 16
@@ -273,7 +276,21 @@ static int discover_once(struct discovery *d, struct py_process *config)
 	return 0;
 }
 
-/* PyCode_Type.tp_basicsize tells a build whose structures differ (Py_GIL_DISABLED, Py_TRACE_REFS).
+/* Does a word at the address point to the name of PyCode_Type? */
+static bool is_code_type_name(struct discovery *d, uint64_t address)
+{
+	char name[sizeof("code")];
+	uint64_t pointer;
+
+	return read_word(d, address, &pointer) == 0 &&
+	       remote_memory_read(d->memory, d->pid, pointer, name, sizeof(name)) == 0 &&
+	       memcmp(name, "code", sizeof(name)) == 0;
+}
+
+/*
+ * PyCode_Type tells a build whose structures differ (Py_GIL_DISABLED, Py_TRACE_REFS) by its
+ * tp_basicsize. Until the dynamic linker has mapped and relocated the file's data, other bytes
+ * or none are there: tp_name tells that.
  */
 static int check_code_type(struct discovery *d, uint64_t code_type)
 {
@@ -282,6 +299,10 @@ static int check_code_type(struct discovery *d, uint64_t code_type)
 
 	if (!code_type || !d->layout->type_basicsize)
 		return 0;
+	if (!is_code_type_name(d, code_type + TYPE_NAME_OFFSET))
+		return is_code_type_name(d, code_type + TYPE_NAME_OFFSET + OBJECT_GROWTH)
+			       ? -EOPNOTSUPP
+			       : -EAGAIN;
 	err = read_word(d, code_type + TYPE_BASICSIZE_OFFSET, &basicsize);
 	if (err)
 		return err;

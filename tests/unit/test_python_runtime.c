@@ -16,6 +16,7 @@
 #define BIAS 0x1000ULL
 #define RUNTIME (FAKE_BASE + 0x2000)
 #define CODE_TYPE (FAKE_BASE + 0x8000)
+#define CODE_TYPE_NAME (FAKE_BASE + 0x9000)
 #define INTERPRETER (FAKE_BASE + 0x10000)
 #define TSTATES (FAKE_BASE + 0x20000)
 #define PTHREADS (FAKE_BASE + 0x40000)
@@ -81,6 +82,13 @@ static void put_threads(struct process *p)
 	}
 }
 
+static void put_code_type(struct process *p, uint64_t basicsize)
+{
+	fake_u64(&p->fake, CODE_TYPE + 24, CODE_TYPE_NAME);
+	fake_u64(&p->fake, CODE_TYPE + 32, basicsize);
+	fake_put(&p->fake, CODE_TYPE_NAME, "code", 5);
+}
+
 static int set_up(void **state, uint32_t version)
 {
 	struct process *p = calloc(1, sizeof(*p));
@@ -92,7 +100,7 @@ static int set_up(void **state, uint32_t version)
 					 .eval_entry = 0x500000,
 					 .runtime = RUNTIME - BIAS,
 					 .code_type = CODE_TYPE - BIAS};
-	fake_u64(&p->fake, CODE_TYPE + 32, p->layout.type_basicsize);
+	put_code_type(p, p->layout.type_basicsize);
 	put_threads(p);
 	put_key(p, 1);
 	*state = p;
@@ -214,6 +222,18 @@ static void start_up(void **state)
 	expect(p, -EAGAIN, STOP_PY_NOT_INITIALIZED); /* no interpreter */
 }
 
+/* ld.so maps the file as a whole first, then its parts, then relocates them. */
+static void before_the_dynamic_linker_is_done(void **state)
+{
+	struct process *p = *state;
+
+	fake_u64(&p->fake, CODE_TYPE + 24, 0x1234);
+	fake_u64(&p->fake, CODE_TYPE + 32, 77);
+	expect(p, -EAGAIN, STOP_PY_NOT_INITIALIZED);
+	p->facts.code_type = 8 - BIAS;
+	expect(p, -EAGAIN, STOP_PY_NOT_INITIALIZED);
+}
+
 static void endless_lists_end(void **state)
 {
 	struct process *p = *state;
@@ -241,12 +261,14 @@ static void other_builds(void **state)
 {
 	struct process *p = *state;
 
-	fake_u64(&p->fake, CODE_TYPE + 32, p->layout.type_basicsize + 16);
+	put_code_type(p, p->layout.type_basicsize + 16u);
 	expect(p, -EOPNOTSUPP, STOP_PY_UNSUPPORTED);
 	p->facts.code_type = 0;
 	expect(p, 0, STOP_NONE);
-	p->facts.code_type = 8 - BIAS;
-	expect(p, -EFAULT, STOP_PY_STATE_UNREADABLE);
+	p->facts.code_type = CODE_TYPE - BIAS;
+	fake_u64(&p->fake, CODE_TYPE + 24, 0);
+	fake_u64(&p->fake, CODE_TYPE + 40, CODE_TYPE_NAME); /* PyObject has 32 bytes */
+	expect(p, -EOPNOTSUPP, STOP_PY_UNSUPPORTED);
 }
 
 static void other_versions(void **state)
@@ -292,7 +314,7 @@ static void by_debug_offsets(void **state)
 	assert_int_equal(
 		python_layout_from_debug_offsets(p->facts.debug_offsets, SAMPLE_BYTES, &p->layout),
 		0);
-	fake_u64(&p->fake, CODE_TYPE + 32, 200);
+	put_code_type(p, 200);
 	expect(p, -EAGAIN, STOP_PY_NOT_INITIALIZED);
 	put_threads(p);
 	put_key(p, 1);
@@ -319,6 +341,7 @@ int main(void)
 		BOTH(another_threads_state_is_no_proof),
 		BOTH(moved_head_is_searched),
 		BOTH(start_up),
+		BOTH(before_the_dynamic_linker_is_done),
 		BOTH(endless_lists_end),
 		BOTH(hostile_lists_are_bounded),
 		BOTH(other_builds),
