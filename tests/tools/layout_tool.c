@@ -3,6 +3,7 @@
  * Python stacks of a process by src/python alone, for live_check.py:
  *
  *	layout_tool PID [WATCH_ROUNDS]
+ *	layout_tool start COMMAND...
  *
  * Stops each thread with ptrace, goes from its fs base to its thread state and
  * along the frame chain by a plain walk of its own (not bpf/walk), and prints
@@ -15,6 +16,10 @@
  * meets and counts how often one no longer passes for itself:
  *	watched CHECKS objects N stale N walks N strays N
  * A stray is a walk that came to something that is no code object.
+ *
+ * `start` runs the command 20 times and asks for its runtime from the first moment
+ * on, again and again: "starts N early N wrong N". Wrong is any answer but "later"
+ * before the right one.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,6 +30,7 @@
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -39,6 +45,7 @@
 
 #define FRAMES_MAX 4096
 #define KNOWN_MAX 65536
+#define STARTS 20
 
 struct sections {
 	struct frame_section list[2];
@@ -77,13 +84,13 @@ static void load_sections(struct elf_image *image, struct sections *s)
 	}
 }
 
-static int read_facts(pid_t pid, const struct proc_map *map, struct python_facts *facts,
-		      uint64_t *bias)
+static int read_facts(pid_t pid, const struct proc_map *map, bool fragments,
+		      struct python_facts *facts, uint64_t *bias)
 {
 	_cleanup_(elf_image__freep) struct elf_image *image = NULL;
 	_cleanup_close_ int fd = -1;
 	struct fde_index fdes = {0};
-	struct sections s;
+	struct sections s = {0};
 	uint64_t vaddr;
 	int err = proc_map_open(pid, map, &fd);
 
@@ -91,7 +98,8 @@ static int read_facts(pid_t pid, const struct proc_map *map, struct python_facts
 		err = elf_image__open(fd, &image);
 	if (err)
 		return err;
-	load_sections(image, &s);
+	if (fragments)
+		load_sections(image, &s);
 	err = fde_index_read(s.list, s.count, &fdes);
 	if (!err) {
 		const struct python_object_input input = {image, &fdes, starts_like_function, &s};
@@ -118,7 +126,7 @@ static int find_python(struct target *t)
 	for (size_t i = 0; i < maps.count; i++) {
 		const struct proc_map *map = &maps.maps[i];
 
-		if (!map->executable || read_facts(t->pid, map, &facts, &bias) ||
+		if (!map->executable || read_facts(t->pid, map, true, &facts, &bias) ||
 		    !facts.eval_range_count)
 			continue;
 		err = python_runtime_discover(&remote_memory_live, t->pid, &facts, bias,
@@ -137,6 +145,65 @@ static int find_python(struct target *t)
 	}
 	proc_maps_done(&maps);
 	return err;
+}
+
+/* Facts of the first mapped file that holds an interpreter; without fragments, for speed. */
+static bool find_facts(pid_t pid, struct python_facts *facts, uint64_t *bias)
+{
+	struct proc_maps maps;
+	bool found = false;
+
+	if (proc_maps_read(pid, &maps))
+		return false;
+	for (size_t i = 0; i < maps.count && !found; i++)
+		found = maps.maps[i].executable && strstr(maps.maps[i].path, "python") &&
+			read_facts(pid, &maps.maps[i], false, facts, bias) == 0 &&
+			facts->eval_range_count;
+	proc_maps_done(&maps);
+	return found;
+}
+
+/* 0 once discovered; counts the answers before. */
+static int watch_one_start(pid_t pid, size_t *early, size_t *wrong)
+{
+	static struct python_facts facts;
+	struct python_runtime runtime;
+	time_t end = time(NULL) + 10;
+	uint64_t bias;
+	int err;
+
+	while (!find_facts(pid, &facts, &bias)) {
+		if (time(NULL) > end)
+			return -ETIMEDOUT;
+	}
+	while ((err = python_runtime_discover(&remote_memory_live, pid, &facts, bias, &runtime))) {
+		*early += err == -EAGAIN;
+		*wrong += err != -EAGAIN;
+		if (time(NULL) > end)
+			return -ETIMEDOUT;
+	}
+	return 0;
+}
+
+static int watch_starts(char **command)
+{
+	size_t starts = 0, early = 0, wrong = 0;
+
+	for (int i = 0; i < STARTS; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			execvp(command[0], command);
+			_exit(127);
+		}
+		starts += pid > 0 && watch_one_start(pid, &early, &wrong) == 0;
+		if (pid > 0) {
+			kill(pid, SIGKILL);
+			waitpid(pid, NULL, 0);
+		}
+	}
+	printf("starts %zu early %zu wrong %zu\n", starts, early, wrong);
+	return starts == STARTS && !wrong ? 0 : 1;
 }
 
 static uint64_t word(const struct target *t, uint64_t address)
@@ -284,6 +351,8 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		return 2;
+	if (strcmp(argv[1], "start") == 0 && argc > 2)
+		return watch_starts(argv + 2);
 	t.pid = atoi(argv[1]);
 	err = find_python(&t);
 	if (err) {

@@ -9,7 +9,8 @@ runs a program whose functions and files have ASCII, Latin-1, UCS-2 and UCS-4 na
 threads prints its own stack by sys._getframe and stays on that line, once without the GIL and
 once holding it. LAYOUT_TOOL then reads every thread's stack from outside. A third run works on
 under tracing, monitoring and code inspection while the tool checks that no code object it knows
-ever passes for another. Needs the right to ptrace. Status 1 on any difference.
+ever passes for another. Last, the interpreter is started again and again, and asked for its
+runtime all the while: it must answer "later" until it answers right. Needs the right to ptrace. Status 1 on any difference.
 """
 import json
 import os
@@ -253,6 +254,15 @@ def watch(tool, interpreter):
         process.wait()
 
 
+def watch_starts(tool, interpreter):
+    """Discovery during start-up."""
+    done = subprocess.run([tool, "start", *interpreter, "-c", "import time; time.sleep(20)"],
+                          stdout=subprocess.PIPE, check=False, timeout=300)
+    text = done.stdout.decode().strip()
+    print("live_check start: " + text)
+    return ["start: " + text] if done.returncode else []
+
+
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
@@ -260,6 +270,7 @@ def main():
     problems = compare(tool, interpreter, "sleep", 4)
     problems += compare(tool, interpreter, "spin", 2)
     problems += watch(tool, interpreter)
+    problems += watch_starts(tool, interpreter)
     print("\n".join(problems))
     sys.exit(1 if problems else 0)
 
