@@ -68,7 +68,7 @@ class TruthTarget:
         ticks = os.sysconf("SC_CLK_TCK")
         before = self.cpu_ticks()
         time.sleep(0.5)
-        share = max((self.cpu_ticks() - before) / ticks / 0.5, 0.05)
+        share = max((self.cpu_ticks() - before) / ticks / 0.5, 0.1)
         return samples / (rate * share)
 
     def cpu_ticks(self):
