@@ -22,7 +22,7 @@
 #define KIND_THREAD 0
 
 struct row {
-	uint8_t kind, flags;
+	uint8_t kind;
 	uint32_t name, file; /* in columns->strings */
 	int32_t line;
 	uint32_t origin; /* frame id, or comm's string id */
@@ -105,7 +105,7 @@ static int add_frame_rows(struct view_columns *c, bool no_lines)
 		const char *file = string_table__get(strings, frame->file);
 		bool has_line = frame->kind == FRAME_PYTHON && frame->line > 0 && *file;
 
-		*row = (struct row){.kind = frame->kind, .flags = frame->flags, .origin = id};
+		*row = (struct row){.kind = frame->kind, .origin = id};
 		row->line = has_line && !no_lines ? frame->line : 0;
 		err = name_row(c, id, &label, &row->name);
 		if (!err)
@@ -152,7 +152,7 @@ static int compare_rows(const void *a, const void *b, void *context)
 		order = compare_strings(c->strings, x->file, y->file);
 	if (!order)
 		order = (x->line > y->line) - (x->line < y->line);
-	return order ? order : (x->flags > y->flags) - (x->flags < y->flags);
+	return order;
 }
 
 /* Sorts the rows, makes equal ones one, and notes which row each frame and comm became. */
@@ -276,7 +276,6 @@ void view_columns__frames(const struct view_columns *c, struct buffer *out)
 {
 	for (size_t i = 0; i < c->row_count; i++) {
 		put_number(out, c->rows[i].kind);
-		put_number(out, c->rows[i].flags);
 		put_number(out, c->rows[i].name);
 		put_number(out, c->rows[i].file);
 		put_number(out, (uint64_t)c->rows[i].line);

@@ -24,7 +24,7 @@ void view_columns__free(struct view_columns *columns);
 /* The strings that the other columns name by their ids. Borrowed. */
 const struct string_table *view_columns__strings(const struct view_columns *columns);
 /*
- * Per frame: kind, flags, name, file, line. Ascending by kind, name, file, line, so the frames of
+ * Per frame: kind, name, file, line. Ascending by kind, name, file, line, so the frames of
  * one function are neighbours. Kind 0 is no frame_kind: a thread's comm, the root of its stacks.
  */
 void view_columns__frames(const struct view_columns *columns, struct buffer *out);

@@ -133,8 +133,8 @@ def label_of(frame):
 def keys_of(stack, lines=True):
     def key(frame):
         python = frame.kind == source.PYTHON
-        return (frame.kind, name_of(frame), frame.file, frame.line if lines and python else 0, frame.flags)
-    return [(0, stack.comm, "", 0, 0)] + [key(f) for f in stack.frames]
+        return (frame.kind, name_of(frame), frame.file, frame.line if lines and python else 0)
+    return [(0, stack.comm, "", 0)] + [key(f) for f in stack.frames]
 
 
 def view_of(stacks, view):

@@ -183,7 +183,6 @@ static const char *frame_name(const struct view_columns *columns, uint64_t frame
 	const char *at = text_of(&column);
 	for (uint64_t i = 0; i <= frame; i++) {
 		read_number(&at);
-		read_number(&at);
 		name = read_number(&at);
 		read_number(&at);
 		*ret_line = read_number(&at);
@@ -257,6 +256,21 @@ static void columns_hold_the_stacks(void **state)
 		      "b:0;f:0 0=1099511627776 1=5 2=2\n");
 }
 
+static void flags_part_no_frames(void **state)
+{
+	struct profile_frame eval = {.kind = FRAME_INTERPRETER, .flags = FRAME_EVAL};
+	uint32_t frames[2];
+
+	frames[0] = add_frame(*state, FRAME_INTERPRETER, "eval", "python", 0);
+	eval.name = intern(*state, "eval");
+	eval.file = intern(*state, "python");
+	assert_int_equal(profile__add_frame(*state, &eval, &frames[1]), 0);
+	assert_int_not_equal(frames[0], frames[1]);
+	add_sample(*state, &frames[0], 1, 7, "a", 1);
+	add_sample(*state, &frames[1], 1, 7, "a", 2);
+	assert_stacks(*state, FRAMES_FULL, false, "a:0;eval:0 0=3\n");
+}
+
 static void fill_in_order(struct profile *profile, bool backwards)
 {
 	for (int i = 0; i < 6; i++) {
@@ -304,6 +318,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(names_end_no_element, setup, teardown),
 		cmocka_unit_test_setup_teardown(page_is_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(columns_hold_the_stacks, setup, teardown),
+		cmocka_unit_test_setup_teardown(flags_part_no_frames, setup, teardown),
 		cmocka_unit_test_setup_teardown(equal_profiles_give_equal_columns, setup, teardown),
 		cmocka_unit_test_setup_teardown(full_disk_is_an_error, setup, teardown),
 	};

@@ -42,18 +42,18 @@ class Frames {
 		const numbers = decodeNumbers(text);
 
 		this.strings = strings;
-		this.count = numbers.length / 5;
+		this.count = numbers.length / 4;
 		this.kind = new Uint8Array(this.count);
 		this.name = new Uint32Array(this.count);
 		this.file = new Uint32Array(this.count);
 		this.line = new Uint32Array(this.count);
 		// The first frame of the same function, which stands for it where lines do not count.
 		this.first = new Int32Array(this.count);
-		for (let i = 0, at = 0; i < this.count; i++, at += 5) {
+		for (let i = 0, at = 0; i < this.count; i++, at += 4) {
 			this.kind[i] = numbers[at];
-			this.name[i] = numbers[at + 2];
-			this.file[i] = numbers[at + 3];
-			this.line[i] = numbers[at + 4];
+			this.name[i] = numbers[at + 1];
+			this.file[i] = numbers[at + 2];
+			this.line[i] = numbers[at + 3];
 			this.first[i] = i && this.kind[i] === this.kind[i - 1] &&
 				this.name[i] === this.name[i - 1] &&
 				this.file[i] === this.file[i - 1] ? this.first[i - 1] : i;
