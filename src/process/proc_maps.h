@@ -16,7 +16,8 @@ struct proc_map {
 	uint32_t device_major;
 	uint32_t device_minor;
 	bool readable, writable, executable, shared;
-	const char *path; /* borrowed from the list; "" for anonymous, "[vdso]", "[stack]", "/usr/..."; " (deleted)" kept off, see deleted */
+	const char *path; /* borrowed from the list; "" for anonymous, "[vdso]", "[stack]",
+			     "/usr/..."; " (deleted)" kept off, see deleted */
 	bool deleted;
 };
 
@@ -28,7 +29,8 @@ struct proc_maps {
 
 /* -ESRCH if the process is gone, -EACCES, -ENOMEM. */
 int proc_maps_read(pid_t pid, struct proc_maps *ret_maps);
-/* Parses text of size bytes; takes ownership of text (malloc'ed, NUL-terminated), also on failure. */
+/* Parses text of size bytes; takes ownership of text (malloc'ed, NUL-terminated), also on failure.
+ */
 int proc_maps_parse(char *text, size_t size, struct proc_maps *ret_maps);
 void proc_maps_done(struct proc_maps *maps);
 const struct proc_map *proc_maps_find(const struct proc_maps *maps, uint64_t address);

@@ -18,13 +18,14 @@
 #define PYTHON_CODE_HEADER_MAX 256
 
 struct python_code {
-	char *name; /* owned; qualname from 3.11 on; sanitized UTF-8 */
-	char *filename; /* owned; sanitized UTF-8 */
+	char *name;	     /* owned; qualname from 3.11 on; sanitized UTF-8 */
+	char *filename;	     /* owned; sanitized UTF-8 */
 	uint8_t *line_table; /* owned */
 	uint32_t line_table_size;
 	int32_t first_line;
 	bool is_init_shim; /* 3.12+'s _Py_InitCleanup: filename is the name object; not shown */
-	uint8_t header[PYTHON_CODE_HEADER_MAX]; /* the object's first bytes, what changes while it lives zeroed: tells reuse */
+	uint8_t header[PYTHON_CODE_HEADER_MAX]; /* the object's first bytes, what changes while it
+						   lives zeroed: tells reuse */
 	uint32_t header_size;
 	uint8_t line_format; /* enum python_line_format */
 	uint16_t code_adaptive;

@@ -24,16 +24,18 @@ struct vaddr_range {
 /* A CPython interpreter in this file; found by python/python_object.c, in the worker. */
 struct python_facts {
 	uint32_t eval_range_count; /* 0: no interpreter in this file */
-	uint32_t version; /* PY_VERSION_HEX, 0: not known from the file */
-	struct vaddr_range eval_ranges[PYTHON_EVAL_RANGES_MAX]; /* hot part and fragments, ascending */
-	uint64_t eval_entry; /* where the eval function begins: not always the lowest range */
-	uint64_t runtime; /* _PyRuntime, 0: none */
-	uint64_t runtime_size; /* dynsym size, or .PyRuntime section size; 0: not known */
-	uint64_t code_type; /* PyCode_Type, 0: none */
+	uint32_t version;	   /* PY_VERSION_HEX, 0: not known from the file */
+	struct vaddr_range
+		eval_ranges[PYTHON_EVAL_RANGES_MAX]; /* hot part and fragments, ascending */
+	uint64_t eval_entry;	  /* where the eval function begins: not always the lowest range */
+	uint64_t runtime;	  /* _PyRuntime, 0: none */
+	uint64_t runtime_size;	  /* dynsym size, or .PyRuntime section size; 0: not known */
+	uint64_t code_type;	  /* PyCode_Type, 0: none */
 	uint64_t tls_block_bytes; /* of PT_TLS, rounded up; 0: none */
 	uint64_t is_executable; /* the interpreter is linked into the executable (local-exec TLS) */
-	uint64_t debug_offsets_size; /* 0: none (before 3.13) */
-	uint8_t debug_offsets[PYTHON_DEBUG_OFFSETS_MAX]; /* _Py_DebugOffsets as initialised in the file */
+	uint64_t debug_offsets_size;			 /* 0: none (before 3.13) */
+	uint8_t debug_offsets[PYTHON_DEBUG_OFFSETS_MAX]; /* _Py_DebugOffsets as initialised in the
+							    file */
 };
 
 /* fdes: of the same image, for fragments; first_rule tells whether an FDE starts like a function
