@@ -53,6 +53,8 @@ class Dom(html.parser.HTMLParser):
             self.root = {k[5:]: v for k, v in attrs.items() if k.startswith("data-")}
         if tag == "td" and "data-samples" in attrs:
             self.rows[-1][0].append(int(attrs["data-samples"]))
+        if tag == "span" and "title" in attrs and self.rows and self.open[-1][0] == "td":
+            self.rows[-1][1].append(attrs["title"])  # the text is cut
         if tag == "tr" and "rows" in [i for _, i in self.open]:
             self.rows.append(([], []))
         if tag not in ("meta", "link", "input", "br", "img"):
@@ -71,9 +73,8 @@ class Dom(html.parser.HTMLParser):
                 self.by_id[name] = self.by_id.get(name, "") + data
         if tag == "title":
             self.title += data
-        if self.rows and tag in ("b", "span") and ("td", None) in self.open and len(self.rows[-1][0]) == 2:
-            if self.open[-2][0] == "td" and "%" not in data or self.rows[-1][1] or tag == "b":
-                self.rows[-1][1].append(data)
+        if tag == "b" and self.rows and ("td", None) in self.open:
+            self.rows[-1][1].append(data)
 
 
 def browse(text, words=None, script=None, real_time=False, shot=None):

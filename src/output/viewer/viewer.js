@@ -8,6 +8,7 @@
 	const TEXT_MIN = 34; // narrower boxes have no text
 	const ROWS_MAX = 200; // of the table
 	const SHOWN_MAX = 400; // characters of a name in the document
+	const PLACE_MAX = 40; // characters of a path in the table
 	const VIEW_NAMES = { mixed: "Mixed", python: "Python", native: "Native", full: "Full" };
 	const root = document.documentElement;
 	const $ = id => document.getElementById(id);
@@ -87,6 +88,18 @@
 	};
 	const shown = text => text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}…` : text;
 	const short = file => file.slice(file.lastIndexOf("/") + 1);
+
+	// The end of a long path, which tells more than its beginning.
+	function tail(path) {
+		const parts = path.split("/");
+		let end = parts.pop();
+
+		if (path.length <= PLACE_MAX || !parts.length)
+			return path;
+		while (end.length + parts[parts.length - 1].length + 3 <= PLACE_MAX)
+			end = `${parts.pop()}/${end}`;
+		return `…/${end}`;
+	}
 
 	function nameOf(node) {
 		return node ? frames.nameOf(tree.frame[node]) : "all";
@@ -599,8 +612,11 @@
 			cell.dataset.samples = count;
 			row.append(cell);
 		}
-		label.append(element("b", shown(frames.nameOf(f))));
-		label.append(element("span", shown(frames.placeOf(f, false)) || KINDS[frames.kind[f]].name));
+		const where = shown(frames.placeOf(f, false)) || KINDS[frames.kind[f]].name;
+		const place = element("span", tail(where));
+
+		place.title = where;
+		label.append(element("b", shown(frames.nameOf(f))), place);
 		label.title = shown(frames.labelOf(f, false));
 		row.append(label);
 		row.style.setProperty("--colour", `var(--${KINDS[frames.kind[f]].key})`);
