@@ -104,7 +104,7 @@ lint:
 	$(TIER) lint tests/lint/run
 
 check: all unit-tests fuzz-targets
-	$(TIER) check tests/unit/run tests/fuzz/run $(wildcard tests/golden/run tests/e2e/run-check)
+	$(TIER) check tests/unit/run tests/fuzz/run $(wildcard tests/golden/run tests/e2e/run-check tests/html/run)
 
 check-root: all $(BUILD)/tests/tools/bpf_budget
 	$(TIER) check-root $(wildcard tests/bpf/run) tests/e2e/run-root
