@@ -72,9 +72,10 @@ static __always_inline void run_time(struct run_counters *counters, __u64 ns)
 
 #define EACH_REGISTER(X)                                                                           \
 	X(RAX, rax)                                                                                \
-	X(RDX, rdx) X(RCX, rcx) X(RBX, rbx) X(RSI, rsi) X(RDI, rdi) X(RBP, rbp) X(RSP, rsp)        \
-		X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13) X(R14, r14)    \
-			X(R15, r15) X(RIP, rip)
+	X(RDX, rdx)                                                                                \
+	X(RCX, rcx) X(RBX, rbx) X(RSI, rsi) X(RDI, rdi) X(RBP, rbp) X(RSP, rsp) X(R8, r8)          \
+		X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13) X(R14, r14) X(R15, r15)  \
+			X(RIP, rip)
 
 static __always_inline void load_registers(struct walk_state *s, const struct pt_regs *r)
 {
@@ -128,7 +129,7 @@ static __always_inline void state_reset(struct walk_state *s, __u32 cpu, __u64 s
 static __always_inline int user_registers(struct bpf_perf_event_data *ctx, struct walk_state *s,
 					  struct task_struct *task, struct sample_record *record)
 {
-	struct pt_regs regs;
+	struct pt_regs *regs = (struct pt_regs *)s->window; /* the BPF stack is 512 bytes in all */
 	__u16 cs;
 
 	if ((ctx->regs.cs & 3) == 3) {
@@ -136,10 +137,10 @@ static __always_inline int user_registers(struct bpf_perf_event_data *ctx, struc
 		cs = ctx->regs.cs;
 		load_context_registers(s, ctx);
 	} else {
-		if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)bpf_task_pt_regs(task)))
+		if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task)))
 			return 0;
-		cs = regs.cs;
-		load_registers(s, &regs);
+		cs = regs->cs;
+		load_registers(s, regs);
 	}
 	if (cs != USER_CS_64) {
 		s->native_stop = STOP_UNWIND_COMPAT;
@@ -173,10 +174,8 @@ static __always_inline void walk_python(struct walk_state *s, const struct proce
 {
 	__u32 number = p->python.layout;
 	struct py_layout *layout;
-	int i, stop;
 
 	s->python = p->python;
-	s->chunk_part = CHUNK_PYTHON;
 	if (p->python.stop) {
 		s->python_stop = p->python.stop;
 		if (p->python.stop == STOP_PY_NOT_INITIALIZED)
@@ -189,29 +188,7 @@ static __always_inline void walk_python(struct walk_state *s, const struct proce
 		return;
 	}
 	s->layout = *layout;
-	stop = py_start(s);
-	s->python_stop = stop;
-	if (stop)
-		return;
-	for (i = 0; i < PYTHON_FRAMES_MAX; i++)
-		if (py_step(s))
-			break;
-	if (i == PYTHON_FRAMES_MAX)
-		s->python_stop = STOP_PY_DEPTH;
-	stream_flush(s);
-}
-
-static __always_inline void walk_native(struct walk_state *s)
-{
-	int i;
-
-	s->chunk_part = CHUNK_NATIVE;
-	for (i = 0; i < NATIVE_FRAMES_MAX; i++)
-		if (native_step(s))
-			break;
-	if (i == NATIVE_FRAMES_MAX)
-		s->native_stop = STOP_UNWIND_DEPTH;
-	stream_flush(s);
+	py_walk(s);
 }
 
 static __always_inline void walk_user(struct bpf_perf_event_data *ctx, struct walk_state *s,
@@ -239,7 +216,7 @@ static __always_inline void walk_user(struct bpf_perf_event_data *ctx, struct wa
 	s->mapping_first = p->mapping_run >> 32;
 	s->mapping_count = (__u32)p->mapping_run;
 	walk_python(s, p);
-	walk_native(s);
+	native_walk(s);
 	if (p->generation != generation) { /* what was read may be torn: never exact */
 		s->native_stop = STOP_UNWIND_STALE;
 		s->root_reached = 0;

@@ -51,11 +51,13 @@ WALK_INLINE int native_put(struct walk_state *s, __u64 tag, __u64 cfa)
 /* Puts the trampoline's frame and takes all registers from the ucontext at rsp. */
 WALK_STEP int native_signal_step(struct walk_state *s)
 {
-	__u64 gregs[17];
+	__u64 *gregs;
 
 	if (!s)
 		return STOP_UNWIND_UNREADABLE;
-	if (walk_read_user(gregs, sizeof(gregs), s->regs[UNWIND_RSP] + UCONTEXT_GREGS))
+	gregs = s->window; /* free for the moment: the stack goes on elsewhere */
+	s->window_bytes = 0;
+	if (walk_read_user(gregs, 17 * sizeof(*gregs), s->regs[UNWIND_RSP] + UCONTEXT_GREGS))
 		return STOP_UNWIND_UNREADABLE;
 	native_put(s, 0, 0);
 	s->regs[UNWIND_R8] = gregs[0];
@@ -315,6 +317,30 @@ WALK_STEP int native_step(struct walk_state *s)
 		return 0;
 	s->native_stop = stop;
 	return 1;
+}
+
+WALK_STEP int native_burst(struct walk_state *s)
+{
+	int i;
+
+	for (i = 0; i < BURST_FRAMES; i++)
+		if (native_step(s))
+			return 1;
+	return 0;
+}
+
+/* The whole stack. root_reached, or native_stop tells why not. */
+WALK_INLINE void native_walk(struct walk_state *s)
+{
+	int i;
+
+	s->chunk_part = CHUNK_NATIVE;
+	for (i = 0; i < NATIVE_FRAMES_MAX / BURST_FRAMES; i++)
+		if (native_burst(s))
+			break;
+	if (i == NATIVE_FRAMES_MAX / BURST_FRAMES)
+		s->native_stop = STOP_UNWIND_DEPTH;
+	stream_flush(s);
 }
 
 #endif

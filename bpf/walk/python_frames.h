@@ -242,4 +242,31 @@ WALK_STEP int py_step(struct walk_state *s)
 	return 0;
 }
 
+WALK_STEP int py_burst(struct walk_state *s)
+{
+	int i;
+
+	for (i = 0; i < BURST_FRAMES; i++)
+		if (py_step(s))
+			return 1;
+	return 0;
+}
+
+/* The whole chain under s->python and s->layout. python_complete, or python_stop tells why not. */
+WALK_INLINE void py_walk(struct walk_state *s)
+{
+	int i;
+
+	s->chunk_part = CHUNK_PYTHON;
+	s->python_stop = py_start(s);
+	if (s->python_stop)
+		return;
+	for (i = 0; i < PYTHON_FRAMES_MAX / BURST_FRAMES; i++)
+		if (py_burst(s))
+			break;
+	if (i == PYTHON_FRAMES_MAX / BURST_FRAMES)
+		s->python_stop = STOP_PY_DEPTH;
+	stream_flush(s);
+}
+
 #endif

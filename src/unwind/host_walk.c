@@ -57,40 +57,6 @@ static long walk_submit_chunk(struct walk_state *s, struct walk_chunk *chunk, __
 	return current_walk->chunk(current_walk->context, &chunk->record);
 }
 
-static void walk_python_chain(struct walk_state *s, const struct host_walk *walk)
-{
-	int i;
-
-	s->chunk_part = CHUNK_PYTHON;
-	s->python_stop = walk->python.stop;
-	if (s->python_stop)
-		return;
-	s->python = walk->python;
-	s->layout = walk->layout;
-	s->python_stop = py_start(s);
-	if (s->python_stop)
-		return;
-	for (i = 0; i < PYTHON_FRAMES_MAX; i++)
-		if (py_step(s))
-			break;
-	if (i == PYTHON_FRAMES_MAX)
-		s->python_stop = STOP_PY_DEPTH;
-	stream_flush(s);
-}
-
-static void walk_native_stack(struct walk_state *s)
-{
-	int i;
-
-	s->chunk_part = CHUNK_NATIVE;
-	for (i = 0; i < NATIVE_FRAMES_MAX; i++)
-		if (native_step(s))
-			break;
-	if (i == NATIVE_FRAMES_MAX)
-		s->native_stop = STOP_UNWIND_DEPTH;
-	stream_flush(s);
-}
-
 static void fill_record(const struct walk_state *s, struct sample_record *record)
 {
 	*record = (struct sample_record){
@@ -124,8 +90,12 @@ int host_walk(const struct host_walk *walk, struct sample_record *ret_record)
 	s->mapping_count = walk->mapping_count;
 	s->thread_pointer = walk->thread_pointer;
 	s->sample_id = 1;
-	walk_python_chain(s, walk);
-	walk_native_stack(s);
+	s->python = walk->python;
+	s->layout = walk->layout;
+	s->python_stop = walk->python.stop;
+	if (!s->python_stop)
+		py_walk(s);
+	native_walk(s);
 	current_walk = NULL;
 	current_chunk = NULL;
 	if (s->failed)
