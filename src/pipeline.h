@@ -22,9 +22,9 @@ struct pipeline_options {
 };
 
 struct pipeline_error {
-	int code; /* negative errno */
+	int code;	    /* negative errno */
 	bool system_cannot; /* exit status 3: not permitted, no BTF, kernel too old, lockdown */
-	char message[512]; /* one sentence: what, why, what to do */
+	char message[512];  /* one sentence: what, why, what to do */
 };
 
 struct pipeline;
