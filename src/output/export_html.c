@@ -33,7 +33,16 @@
 EMBED(page, "viewer.html");
 EMBED(style, "viewer.css");
 EMBED(model, "model.js");
-EMBED(script, "viewer.js");
+EMBED(graph, "graph.js");
+EMBED(panels, "panels.js");
+EMBED(viewer, "viewer.js");
+
+static const struct part {
+	const char *name, *text;
+} parts[] = {
+	{"style", viewer_style},   {"model", viewer_model},   {"graph", viewer_graph},
+	{"panels", viewer_panels}, {"viewer", viewer_viewer},
+};
 
 static const char *const view_names[] = {
 	[FRAMES_MIXED] = "mixed",
@@ -191,14 +200,11 @@ static int put_part(struct page *page, const char *name)
 {
 	if (strcmp(name, "title") == 0)
 		put_html_text(&page->out, *page->title ? page->title : "flame graph");
-	else if (strcmp(name, "style") == 0)
-		buffer_string(&page->out, viewer_style);
-	else if (strcmp(name, "model") == 0)
-		buffer_string(&page->out, viewer_model);
-	else if (strcmp(name, "script") == 0)
-		buffer_string(&page->out, viewer_script);
 	else if (strcmp(name, "profile") == 0)
 		return put_data(page);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+		if (strcmp(name, parts[i].name) == 0)
+			buffer_string(&page->out, parts[i].text);
 	return 0;
 }
 

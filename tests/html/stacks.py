@@ -10,7 +10,7 @@ HOSTILE = [
     "<img src=x onerror=\"document.documentElement.dataset.pwned='img'\">",
     "<!--<script>", "-->", "]]>", "</title></style></textarea></noscript>",
     "<svg/onload=document.documentElement.dataset.pwned='svg'>",
-    "{{profile}}", "{{script}}", "${alert(1)}", "`;document.documentElement.dataset.pwned='js';`",
+    "{{profile}}", "{{viewer}}", "${alert(1)}", "`;document.documentElement.dataset.pwned='js';`",
     "'\"\\\\\"';alert(1)//", "\\u003c/script\\u003e", "javascript:alert(1)", "&lt;b&gt;&amp;",
     "<module>", "<lambda>", "<listcomp>", "std::map<int, std::vector<char> >::operator[]",
     "a\u2028b\u2029c", "\u202egnp.exe\u202c", "\u2066x\u2069", "\ufeffbom", "\u200dzwj\U0001f469\u200d\U0001f4bb",
