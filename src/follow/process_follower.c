@@ -202,7 +202,7 @@ static uint64_t executable_pages(const struct proc_maps *maps)
 }
 
 static int publish_mappings(struct process_follower *f, struct followed *p,
-			    const struct process_view *view, uint64_t exec_vm, uint64_t now_ns)
+			    const struct process_view *view, uint64_t now_ns)
 {
 	struct process_config *config = &f->target.processes[p->slot];
 	uint32_t count = view->mapping_count, first = 0;
@@ -225,7 +225,6 @@ static int publish_mappings(struct process_follower *f, struct followed *p,
 	}
 	p->run = (uint64_t)first << 32 | count;
 	__atomic_store_n(&config->mapping_run, p->run, __ATOMIC_RELEASE);
-	__atomic_store_n(&config->mm_exec_vm, exec_vm, __ATOMIC_RELEASE);
 	run_pool__put(f->pool, old >> 32, (uint32_t)old, now_ns);
 	return 0;
 }
@@ -273,7 +272,7 @@ static void fill_resync(const struct object *object, uint64_t bias, struct py_pr
 	python->resync_delta = object->eval.delta;
 	python->resync_rbp = object->eval.rbp_offset;
 	python->resync_rbx = object->eval.rbx_offset;
-	python->eval_entry = object->facts.python.eval_ranges[0].start + bias;
+	python->eval_entry = object->facts.python.eval_entry + bias;
 }
 
 /* What the sampler is told of the process's Python; view gets the layout and version. */
@@ -342,10 +341,13 @@ static int reload(struct process_follower *f, struct followed *p, uint64_t start
 	discover_python(f, p, &view, &python);
 	same_maps = same_mappings(&p->view, &view);
 	if (!same_maps) {
-		err = publish_mappings(f, p, &view, executable_pages(&maps), now_ns);
+		err = publish_mappings(f, p, &view, now_ns);
 		if (err)
 			return err;
 	}
+	/* rights can change where places do not */
+	__atomic_store_n(&f->target.processes[p->slot].mm_exec_vm, executable_pages(&maps),
+			 __ATOMIC_RELEASE);
 	changed = !same_maps || p->view.start_ns != start_ns || p->view.exec_id != exec_id ||
 		  memcmp(&p->python, &python, sizeof(python)) != 0;
 	process_view_done(&p->view);
