@@ -160,7 +160,8 @@ def large_library(options):
                 costs.append(cost)
         if not costs:
             return "Not measured: %s compiles nothing here.\n" % compiler
-        samples = [row for cost in costs for row in cost.rows if row.native]
+        everything = [row for cost in costs for row in cost.rows if row.native]
+        samples = [row for row in everything if row.root]
         slopes = [figures.line([(row.native, row.run_ns) for row in trimmed(cost.rows)])[0]
                   for cost in costs]
         frames = sum(row.native for row in samples)
@@ -168,16 +169,20 @@ def large_library(options):
                      figures.spread([row.run_ns for row in samples]),
                      "%.0f" % (sum(row.run_ns for row in samples) / frames),
                      figures.spread(slopes),
-                     "%.2f" % (100 * sum(row.root for row in samples) / len(samples))])
+                     "%.1f" % (100 * len(samples) / len(everything)),
+                     "%.0f" % max(cost.stats["daemon"]["rss_peak_bytes"] / 2 ** 20
+                                  for cost in costs)])
     return figures.table(["Hz", "samples", "native frames (mean)", "ns per sample",
                           "ns per native frame, everything on it", "slope per native frame",
-                          "root reached %"], rows)
+                          "root reached %", "mixprof's peak RSS MB"], rows) + (
+        "\nOf samples that reached the root. The others are those of the time until mixprof has "
+        "read the\nlibrary's tables: the program is started by `record -- clang++ …` and new.\n")
 
 
 def trimmed(rows):
     """Without the slowest hundredth: runs that something interrupted for longer."""
     limit = figures.quantile([row.run_ns for row in rows], 0.99)
-    return [row for row in rows if row.run_ns <= limit and row.native]
+    return [row for row in rows if row.run_ns <= limit and row.root]
 
 
 def with_native_frames(interpreter, python, crossings, native):

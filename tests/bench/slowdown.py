@@ -209,7 +209,9 @@ def tool_row(tool, slowdowns, absent):
 
 
 def trimmed(values):
-    """The inner nine tenths."""
+    """The inner nine tenths, of values enough to have some."""
+    if len(values) < 20:
+        return values
     low, high = figures.quantile(values, 0.05), figures.quantile(values, 0.95)
     return [value for value in values if low <= value <= high]
 
@@ -223,7 +225,7 @@ def tools(options):
     slowdowns = {tool: [] for tool in TOOLS}
     absent = {}
     with make() as target:
-        for _ in range(2 * options.rounds):
+        for _ in range(options.rounds + 2):
             for tool in random.sample(TOOLS, len(TOOLS)):
                 if tool.name in absent:
                     continue
@@ -316,4 +318,4 @@ def completeness(options):
         except (Absent, subprocess.CalledProcessError) as reason:
             rows.append(["py-spy record --native", "not measured: %s" % reason, "", ""])
     return figures.table(["profiler, 99 Hz", "samples", "all 60 Python frames %",
-                          "native root %"], rows)
+                          "_start shown %"], rows)
