@@ -46,10 +46,19 @@ static void summary_done(struct summary *s)
 	free(s->functions);
 }
 
+/* Below its first Python frame every stack of a Python thread has the same start-up code. */
+static size_t first_telling_frame(const struct summary *s, const struct frame_list *frames)
+{
+	for (size_t i = 0; i < frames->count; i++)
+		if (profile__frame(s->profile, frames->ids[i])->kind == FRAME_PYTHON)
+			return i;
+	return 0;
+}
+
 static void count_stack(struct summary *s, size_t sample, const struct frame_list *frames,
 			uint64_t count)
 {
-	for (size_t i = 0; i < frames->count; i++) {
+	for (size_t i = first_telling_frame(s, frames); i < frames->count; i++) {
 		struct function *f = &s->functions[frame_labels__id(s->labels, frames->ids[i])];
 
 		/* a marker tells of the stack and is no function */
