@@ -73,16 +73,26 @@ def run_mixprof(*arguments):
 
 
 def record(target, options, directory):
-    """One recording, as full and, from its capture, as mixed; [(frames, folded, stats)]."""
+    """One recording that is long enough; [(frames, folded, stats)]."""
+    for attempt in range(1, 4):
+        # What share of a CPU the target will get can only be guessed.
+        seconds = attempt * target.seconds_for(options.samples, options.rate)
+        results = record_for(target, seconds, options.rate, directory)
+        if results[0][2]["samples"]["written"] > 0.7 * options.samples:
+            break
+    return results
+
+
+def record_for(target, seconds, rate, directory):
+    """One recording as full and, from its capture, as mixed."""
     results = []
     capture = os.path.join(directory, "capture")
-    seconds = target.seconds_for(options.samples, options.rate)
     for frames in ["full", "mixed"]:
         folded = os.path.join(directory, frames + ".folded")
         stats = os.path.join(directory, frames + ".json")
         if frames == "full":
             source = ["record", "-p", str(target.pid), "-d", "%dms" % (1000 * seconds),
-                      "-F", str(options.rate), "--capture", capture]
+                      "-F", str(rate), "--capture", capture]
         else:
             source = ["replay", capture]
         run_mixprof(*source, "--format", "folded", "--frames=" + frames, "--stats", stats,
@@ -123,7 +133,7 @@ def check(name, options):
 def main():
     """The command line."""
     parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--samples", type=int, default=6000)
     parser.add_argument("--rate", type=int, default=999)
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("names", nargs="+")

@@ -111,7 +111,7 @@ def check(program, name, options):
 def main():
     """The command line."""
     parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--samples", type=int, default=6000)
     parser.add_argument("--rate", type=int, default=999)
     parser.add_argument("names", nargs="+")
     options = parser.parse_args()
