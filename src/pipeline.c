@@ -506,7 +506,6 @@ int pipeline__run(struct pipeline *p, unsigned int timeout_ms)
 
 int pipeline__stop(struct pipeline *p, struct pipeline_error *error)
 {
-	struct run_stats stats;
 	int err;
 
 	if (!p->running)
@@ -522,10 +521,12 @@ int pipeline__stop(struct pipeline *p, struct pipeline_error *error)
 		pipeline_error_set(error, err, "cannot finish the recording: %s", strerror(-err));
 		return err;
 	}
+	/* from here on the numbers stand: a capture and every writer tell the same */
+	pipeline__stats(p, &p->final);
+	p->has_final = true;
 	if (!p->capture)
 		return 0;
-	pipeline__stats(p, &stats);
-	err = capture_writer__put(p->capture, CAPTURE_STATS, &stats, sizeof(stats));
+	err = capture_writer__put(p->capture, CAPTURE_STATS, &p->final, sizeof(p->final));
 	if (!err)
 		err = capture_writer__finish(p->capture);
 	if (err)
@@ -625,8 +626,8 @@ void pipeline__stats(struct pipeline *p, struct run_stats *ret_stats)
 	struct utsname name;
 	uint64_t end = p->running ? boot_time_ns() : p->stopped_ns;
 
-	if (p->is_replay) {
-		*ret_stats = p->recorded;
+	if (p->has_final) {
+		*ret_stats = p->final;
 		return;
 	}
 	uname(&name);

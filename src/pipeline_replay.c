@@ -85,12 +85,13 @@ static int check_meta(const struct capture_entry *entry)
 
 static int take_stats(struct pipeline *p, const struct capture_entry *entry)
 {
-	if (entry->size != sizeof(p->recorded))
+	if (entry->size != sizeof(p->final))
 		return -EBADMSG;
-	memcpy(&p->recorded, entry->payload, sizeof(p->recorded));
-	p->recorded.kernel[sizeof(p->recorded.kernel) - 1] = '\0';
-	p->recorded.arch[sizeof(p->recorded.arch) - 1] = '\0';
-	p->recorded.event[sizeof(p->recorded.event) - 1] = '\0';
+	memcpy(&p->final, entry->payload, sizeof(p->final));
+	p->has_final = true;
+	p->final.kernel[sizeof(p->final.kernel) - 1] = '\0';
+	p->final.arch[sizeof(p->final.arch) - 1] = '\0';
+	p->final.event[sizeof(p->final.event) - 1] = '\0';
 	return 0;
 }
 
@@ -221,7 +222,6 @@ int pipeline__replay(int capture_fd, struct pipeline **ret_pipeline, struct pipe
 
 	*error = (struct pipeline_error){0};
 	if (!err) {
-		p->is_replay = true;
 		p->names = (struct name_source){.native_names = replay_native_names,
 						.kernel_name = replay_kernel_name,
 						.memory = {replay_memory_read, p},

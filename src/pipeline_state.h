@@ -39,6 +39,8 @@ struct pipeline {
 	struct sample_decoder **decoders; /* by ring */
 	size_t decoder_count;
 	uint64_t malformed;
+	struct run_stats final; /* of a recording that has ended, or of a capture */
+	bool has_final;
 	/* live only */
 	struct bpf_session *session;
 	struct ring_reader *reader;
@@ -55,8 +57,6 @@ struct pipeline {
 	/* replay only */
 	struct capture_answers *answers;
 	struct replay_view *views;
-	struct run_stats recorded;
-	bool is_replay;
 };
 
 /* Decoder of a ring, made on first use. */
