@@ -137,10 +137,15 @@ class PySpy(Tool):
         time.sleep(4 * SETTLE_SECONDS)
 
     def off(self):
-        if self.process:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait()
-            self.process = None
+        process, self.process = self.process, None
+        if not process:
+            return
+        ended = process.poll() is not None
+        if not ended:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+        if ended:
+            raise Absent("py-spy records nothing here")
 
 
 def pyspy_command(target, hz, output):
