@@ -104,6 +104,7 @@ static int kernel_frame(struct frame_resolver *r, uint64_t address, uint32_t *re
 {
 	const char *name, *module = "";
 	char label[LABEL_MAX];
+	uint8_t flags = 0;
 	uint64_t value;
 	int err;
 
@@ -116,8 +117,9 @@ static int kernel_frame(struct frame_resolver *r, uint64_t address, uint32_t *re
 		snprintf(label, sizeof(label), "kernel+0x%llx", (unsigned long long)address);
 		name = label;
 		module = "";
+		flags = FRAME_UNNAMED;
 	}
-	err = add_frame(r, FRAME_KERNEL, 0, name, module, 0, ret_id);
+	err = add_frame(r, FRAME_KERNEL, flags, name, module, 0, ret_id);
 	return err ? err : hash_map__set(r->kernel, &address, *ret_id);
 }
 
@@ -200,6 +202,15 @@ static int native_frame_id(struct frame_resolver *r, const struct process_view *
 	return hash_map__set(r->native, &place->key, *ret_id);
 }
 
+/* Recursion: the same address again and again. */
+static bool is_asked(const struct native_place *places, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (memcmp(&places[i].key, &places[count].key, sizeof(places[i].key)) == 0)
+			return true;
+	return false;
+}
+
 /* One request for all addresses of one object that are not known yet, starting at frame `from`. */
 static int ask_object(struct frame_resolver *r, const struct sample *sample,
 		      const struct merged_stack *merged, const struct process_view *view,
@@ -221,7 +232,8 @@ static int ask_object(struct frame_resolver *r, const struct sample *sample,
 		place_native(view, &sample->native[frame->index], frame->has_segment,
 			     &places[count]);
 		if (places[count].key.object != object ||
-		    hash_map__find(r->native, &places[count].key, &value))
+		    hash_map__find(r->native, &places[count].key, &value) ||
+		    is_asked(places, count))
 			continue;
 		vaddrs[count] = places[count].key.vaddr;
 		count++;
