@@ -97,9 +97,9 @@ static inline void fake_code(struct fake_memory *m, uint64_t code, const char *f
 }
 
 /* prev_instr of a frame that executes unit `unit`. */
-static inline uint64_t fake_instr(uint64_t code, uint32_t unit)
+static inline uint64_t fake_instr(uint64_t code, int32_t unit)
 {
-	return code + FAKE_CODE_SIZE + 2 * unit;
+	return code + FAKE_CODE_SIZE + 2 * (int64_t)unit;
 }
 
 /* Code objects lie in the first half, what they point to in the second. */
