@@ -99,6 +99,7 @@ static int collect_entry(struct pipeline *p, const struct capture_entry *entry)
 {
 	switch (entry->kind) {
 	case CAPTURE_META:
+		p->is_our_version = true;
 		return check_meta(entry);
 	case CAPTURE_STATS:
 		return take_stats(p, entry);
@@ -232,6 +233,8 @@ int pipeline__replay(int capture_fd, struct pipeline **ret_pipeline, struct pipe
 		err = sample_counter__new(&p->names, &p->counter);
 	if (!err)
 		err = one_pass(p, capture_fd, collect_entry);
+	if (!err && !p->is_our_version)
+		err = -EPROTO;
 	if (!err)
 		err = one_pass(p, capture_fd, replay_entry);
 	if (err) {
