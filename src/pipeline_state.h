@@ -57,6 +57,7 @@ struct pipeline {
 	/* replay only */
 	struct capture_answers *answers;
 	struct replay_view *views;
+	bool is_our_version; /* the capture's META entry says so */
 };
 
 /* Decoder of a ring, made on first use. */
