@@ -107,7 +107,7 @@ check: all unit-tests fuzz-targets
 	$(TIER) check tests/unit/run tests/fuzz/run $(wildcard tests/golden/run tests/e2e/run-check)
 
 check-root: all $(BUILD)/tests/tools/bpf_budget
-	$(TIER) check-root $(wildcard tests/bpf/run tests/html/run) tests/e2e/run-root
+	$(TIER) check-root tests/bpf/run tests/html/run $(wildcard tests/oracle/*/run) tests/e2e/run-root
 
 check-vm: all $(BUILD)/tests/tools/bpf_budget
 	$(TIER) check-vm tests/vm/run
