@@ -16,9 +16,10 @@
 
 enum capture_kind {
 	CAPTURE_END = 1,
-	CAPTURE_META = 2, /* key=value lines: version, kernel, arch, event, hz, ... */
+	CAPTURE_META = 2,   /* key=value lines: version, kernel, arch, event, hz, ... */
 	CAPTURE_RECORD = 3, /* u32 ring, then the ring record */
-	/* answers: u32 key size, key bytes, s32 result (0 or -errno), answer bytes. The key repeats the question. */
+	/* answers: u32 key size, key bytes, s32 result (0 or -errno), answer bytes. The key repeats
+	   the question. */
 	CAPTURE_MAPS = 4,
 	CAPTURE_OBJECT = 5,
 	CAPTURE_NAMES = 6,
@@ -33,7 +34,8 @@ enum capture_kind {
 struct capture_writer;
 /* Writes to fd (not closed). */
 int capture_writer__new(int fd, struct capture_writer **ret_writer);
-int capture_writer__put(struct capture_writer *writer, uint16_t kind, const void *payload, size_t size);
+int capture_writer__put(struct capture_writer *writer, uint16_t kind, const void *payload,
+			size_t size);
 /* For answers. */
 int capture_writer__put_answer(struct capture_writer *writer, uint16_t kind, const void *key,
 			       size_t key_size, int result, const void *answer, size_t answer_size);
@@ -61,7 +63,8 @@ struct capture_answers;
 int capture_answers__new(struct capture_answers **ret_answers);
 int capture_answers__add(struct capture_answers *answers, const struct capture_entry *entry);
 int capture_answers__find(struct capture_answers *answers, uint16_t kind, const void *key,
-			  size_t key_size, int *ret_result, const void **ret_answer, size_t *ret_size);
+			  size_t key_size, int *ret_result, const void **ret_answer,
+			  size_t *ret_size);
 void capture_answers__free(struct capture_answers *answers);
 
 static inline void capture_writer__freep(struct capture_writer **w)

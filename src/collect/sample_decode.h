@@ -29,16 +29,16 @@ enum python_item_kind {
 	PYTHON_ITEM_THREAD_STATE = 3,
 };
 
-struct python_item { /* innermost first */
+struct python_item {  /* innermost first */
 	uint8_t kind; /* enum python_item_kind */
 	bool incomplete;
 	uint64_t address; /* code object, shim/_PyCFrame address, or thread state */
-	uint64_t instr; /* frames only */
+	uint64_t instr;	  /* frames only */
 };
 
 struct sample {
 	struct sample_record head; /* as sent, checked */
-	const uint64_t *kernel; /* head.kernel_words return addresses, leaf first */
+	const uint64_t *kernel;	   /* head.kernel_words return addresses, leaf first */
 	const struct native_frame *native;
 	const struct python_item *python;
 	uint32_t kernel_count, native_count, python_count;
@@ -57,7 +57,8 @@ int sample_decoder__push(struct sample_decoder *decoder, const void *record, siz
 struct sample_decoder_stats {
 	uint64_t samples, orphan_chunks, malformed;
 };
-void sample_decoder__stats(const struct sample_decoder *decoder, struct sample_decoder_stats *ret_stats);
+void sample_decoder__stats(const struct sample_decoder *decoder,
+			   struct sample_decoder_stats *ret_stats);
 
 static inline void sample_decoder__freep(struct sample_decoder **decoder)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The numbers of one recording: what --stats prints and the summary tells (shared/cli.md). Plain data. */
+/* The numbers of one recording: what --stats prints and the summary tells (shared/cli.md). Plain
+ * data. */
 #ifndef MIXPROF_PROFILE_RUN_STATS_H
 #define MIXPROF_PROFILE_RUN_STATS_H
 
@@ -15,8 +16,8 @@ struct run_stats {
 	uint32_t hz;
 	double seconds;
 	bool expected_known; /* false: a PMU's frequency mode */
-	uint64_t expected, run, filtered, idle, written, lost_ring_full, lost_queue_full, lost_malformed,
-		lost_no_scratch;
+	uint64_t expected, run, filtered, idle, written, lost_ring_full, lost_queue_full,
+		lost_malformed, lost_no_scratch;
 	uint64_t decoded;
 	uint64_t verdicts[8]; /* by enum verdict */
 	uint64_t roots_user, roots_reached;

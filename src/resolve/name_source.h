@@ -12,8 +12,8 @@
 #include "process/remote_memory.h"
 
 struct name_source {
-	/* names[i] is malloc'ed, or NULL where no symbol covers vaddrs[i]; starts[i] is then where its
-	 * function begins, 0 if that is not known either. Both arrays come zeroed. */
+	/* names[i] is malloc'ed, or NULL where no symbol covers vaddrs[i]; starts[i] is then where
+	 * its function begins, 0 if that is not known either. Both arrays come zeroed. */
 	int (*native_names)(void *context, uint32_t object, const uint64_t *vaddrs, size_t count,
 			    char **names, uint64_t *starts);
 	/* Borrowed; NULL if unknown. *ret_module is set with it. */
