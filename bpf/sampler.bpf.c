@@ -70,13 +70,11 @@ static __always_inline void run_time(struct run_counters *counters, __u64 ns)
 		counters->run_ns[bucket]++;
 }
 
-#define EACH_REGISTER(X)                                                                           \
-	X(RAX, rax)                                                                                \
-	X(RDX, rdx)                                                                                \
-	X(RCX, rcx)                                                                                \
-	X(RBX, rbx)                                                                                \
-	X(RSI, rsi) X(RDI, rdi) X(RBP, rbp) X(RSP, rsp) X(R8, r8) X(R9, r9) X(R10, r10)            \
-		X(R11, r11) X(R12, r12) X(R13, r13) X(R14, r14) X(R15, r15) X(RIP, rip)
+/* clang-format off */
+#define EACH_REGISTER(X) \
+	X(RAX, rax) X(RDX, rdx) X(RCX, rcx) X(RBX, rbx) X(RSI, rsi) X(RDI, rdi) X(RBP, rbp) X(RSP, rsp) \
+	X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13) X(R14, r14) X(R15, r15) X(RIP, rip)
+/* clang-format on */
 
 static __always_inline void load_registers(struct walk_state *s, const struct pt_regs *r)
 {
