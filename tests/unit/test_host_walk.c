@@ -169,6 +169,48 @@ static void caller_by_lost_rbp(void **state)
 	expect_stop(w, 2, STOP_UNWIND_REGISTER);
 }
 
+/* Lost in one frame, saved by the next: known again where it is needed. */
+static void rbp_lost_and_found(void **state)
+{
+	_cleanup_(world_freep) struct world *w = world_new();
+	struct unwind_rule loses = rule_of(UNWIND_RSP, 32), saves = rule_of(UNWIND_RSP, 48);
+	uint32_t root, by_rbp, saver, loser;
+
+	(void)state;
+	loses.rbp = UNWIND_UNKNOWN;
+	saves.rbp = UNWIND_AT_CFA;
+	saves.rbp_offset = -16;
+	root = world_function(w, end_rule());
+	by_rbp = world_function(w, rbp_rule());
+	saver = world_function(w, saves);
+	loser = world_function(w, loses);
+	world_map_functions(w);
+	model_call(w, root, 8, 0, 0);
+	model_call(w, by_rbp, 64, w->sp - 16, 0);
+	model_call(w, saver, 48, 7, 0);
+	model_call(w, loser, 32, 9, 0);
+	world_walk(w);
+	expect_root(w);
+}
+
+/* A call that never returns ends its function: its return address is the next one's first byte. */
+static void call_at_the_end_of_a_function(void **state)
+{
+	_cleanup_(world_freep) struct world *w = world_new();
+	uint32_t root = world_function(w, end_rule());
+	uint32_t caller = world_function(w, rule_of(UNWIND_RSP, 64));
+	uint32_t leaf = world_function(w, rule_of(UNWIND_RSP, 32));
+
+	(void)state;
+	world_map_functions(w);
+	model_call(w, root, 8, 0, 0);
+	model_call(w, caller, 64, 0, 0);
+	w->pc = w->frames[w->frame_count - 1].pc = pc_in(leaf) - PC_IN_FUNCTION;
+	model_call(w, leaf, 32, 0, 0);
+	world_walk(w);
+	expect_root(w);
+}
+
 static void plt_entry(void **state)
 {
 	(void)state;
@@ -500,6 +542,9 @@ static void pc_outside(void **state)
 	model_expect(w, 0);
 	world_walk(w);
 	expect_stop(w, 1, STOP_UNWIND_NO_ROW);
+	w->pc = w->frames[w->frame_count - 1].pc = FILE_BIAS + FILE_VADDR + 4096 + 1;
+	world_walk(w); /* right behind the only page */
+	expect_stop(w, 1, STOP_UNWIND_NO_ROW);
 	w->pc = w->frames[w->frame_count - 1].pc = w->mappings[0].end + 1;
 	world_walk(w);
 	expect_stop(w, 1, STOP_UNWIND_NO_MAPPING);
@@ -625,6 +670,29 @@ static void depth_limit(void **state)
 	}
 }
 
+/* A chunk ends where the next frame does not fit whole, at each place it can. */
+static void chunk_borders(void **state)
+{
+	(void)state;
+	for (uint32_t plain = 0; plain < 6; plain++) {
+		_cleanup_(world_freep) struct world *w = world_new();
+		struct unwind_rule eval = rule_of(UNWIND_RSP, 32);
+		uint32_t root, f, e;
+
+		eval.flags = UNWIND_RULE_EVAL;
+		root = world_function(w, end_rule());
+		f = world_function(w, rule_of(UNWIND_RSP, 16));
+		e = world_function(w, eval);
+		world_map_functions(w);
+		model_call(w, root, 8, 0, 0);
+		call_by_rsp(w, e, 700);
+		call_by_rsp(w, f, plain);
+		world_walk(w);
+		expect_root(w);
+		assert_int_equal(w->chunks, 3);
+	}
+}
+
 static int refuse_chunk(void *context, const struct chunk_record *chunk)
 {
 	(void)context, (void)chunk;
@@ -704,11 +772,10 @@ static void rows_in_segments(void **state)
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t end = i + 1 < count ? rows[i + 1].pc : vaddr;
 		uint64_t unit = w->tables[table].row_position + i;
-		bool at_page =
-			(rows[i].pc ^ (end - 1)) >> UNWIND_PAGE_SHIFT || (rows[i].pc & 4095) < 3;
-		bool at_segment = (unit + 3) % UNWIND_SEGMENT_ROWS < 6;
+		bool at_page = (rows[i].pc ^ end) >> UNWIND_PAGE_SHIFT || (rows[i].pc & 4095) < 3;
+		bool at_segment = (unit + 3) % UNWIND_SEGMENT_ROWS < 6, dense = row_gap(i) == 1;
 
-		if (i > 2 && i + 3 < count && !at_segment && !(at_page && i % 4 == 0) && i % 37)
+		if (i > 2 && i + 3 < count && !at_segment && !at_page && !dense && i % 37)
 			continue;
 		expect_slot(w, bias + rows[i].pc, i % SLOTS, root_pc);
 		if (i + 1 < count || (end - 1 - 0x401000) >> 12 < w->tables[table].pages)
@@ -721,11 +788,14 @@ static void rows_in_segments(void **state)
 	free(rows);
 }
 
+static uint64_t place_of(uint32_t i)
+{
+	return 0x7f0000000000ull + i * 0x2000ull - (i % 3 == 2 ? 0x1000 : 0);
+}
+
 static void mapping_lookup(void **state)
 {
 	static const uint32_t counts[] = {1, 2, 3, 4095, MAPPINGS_PER_PROCESS_MAX};
-	const uint64_t base = 0x7f0000000000ull;
-
 	(void)state;
 	for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++) {
 		_cleanup_(world_freep) struct world *w = world_new();
@@ -737,17 +807,20 @@ static void mapping_lookup(void **state)
 			rows[i] = (struct cfi_row){0x1000 + 4096 * i,
 						   rule_of(UNWIND_RSP, (int32_t)(16 + 8 * i))};
 		table = world_install(w, rows, SLOTS);
-		/* mapping i shows the table's page i % SLOTS; the root's own comes first */
+		/* mapping i shows the table's page i % SLOTS; the root's own comes first. Each
+		 * third touches the one before it. */
 		for (uint32_t i = 1; i < counts[c]; i++) {
-			uint64_t start = base + i * 0x2000ull;
+			uint64_t start = place_of(i);
 
 			world_map(w, start, start + 0x1000, start - rows[i % SLOTS].pc, table);
 		}
 		for (uint32_t i = 1; i < counts[c]; i++) {
-			uint64_t start = base + i * 0x2000ull;
+			uint64_t start = place_of(i);
 
 			expect_slot(w, start, i % SLOTS, root_pc);
 			expect_slot(w, start + 0xfff, i % SLOTS, root_pc);
+			if (i % 3 == 1)
+				continue;
 			w->pc = start + 0x1001; /* + 1: the byte before is unmapped, too */
 			world_walk(w);
 			assert_int_equal(w->sample.native_count, 1);
@@ -786,6 +859,8 @@ int main(void)
 		cmocka_unit_test(leaf_by_any_register),
 		cmocka_unit_test(caller_by_unknown_register),
 		cmocka_unit_test(caller_by_lost_rbp),
+		cmocka_unit_test(rbp_lost_and_found),
+		cmocka_unit_test(call_at_the_end_of_a_function),
 		cmocka_unit_test(plt_entry),
 		cmocka_unit_test(signal_frame),
 		cmocka_unit_test(signal_frame_unreadable),
@@ -803,6 +878,7 @@ int main(void)
 		cmocka_unit_test(windows_at_the_edges),
 		cmocka_unit_test(window_is_reused),
 		cmocka_unit_test(depth_limit),
+		cmocka_unit_test(chunk_borders),
 		cmocka_unit_test(chunk_that_does_not_fit),
 		cmocka_unit_test(rows_in_segments),
 		cmocka_unit_test(mapping_lookup),

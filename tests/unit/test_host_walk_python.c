@@ -608,6 +608,9 @@ struct resync_world {
 	uint32_t root, eval, c, jit;
 };
 
+#define OUTER_STACK_TOP (STACK_TOP + (2ull << 20))
+static uint32_t outer_shims; /* entries outside of the native stack that a test looks at */
+
 /* root -> eval -> c -> eval -> c, then code that no row covers. */
 static void resync_world_init(struct resync_world *r, bool jit_has_frame_pointer)
 {
@@ -616,6 +619,7 @@ static void resync_world_init(struct resync_world *r, bool jit_has_frame_pointer
 
 	py_world_init(&r->p, V313);
 	w = r->p.w;
+	world_region(w, OUTER_STACK_TOP - (1 << 20), 1 << 20);
 	eval.flags = UNWIND_RULE_EVAL;
 	eval.rbx = UNWIND_AT_CFA;
 	eval.rbx_offset = -56;
@@ -626,6 +630,8 @@ static void resync_world_init(struct resync_world *r, bool jit_has_frame_pointer
 	r->jit = world_function(w, jit_has_frame_pointer ? rbp_rule() : rule_of(UNWIND_RSP, 48));
 	world_map(w, pc_in(r->jit) - PC_IN_FUNCTION,
 		  pc_in(r->jit) - PC_IN_FUNCTION + FUNCTION_BYTES, FILE_BIAS, 0);
+	for (uint32_t i = 0; i < outer_shims; i++)
+		py_enter_at(&r->p, OUTER_STACK_TOP - 256 * (i + 1));
 	model_call(w, r->root, 64, 0, 0);
 	for (int i = 0; i < 2; i++) {
 		uint64_t cfa = w->sp;
@@ -676,6 +682,23 @@ static void resync_by_shim(void **state)
 	expect_complete(&r.p);
 	expect_root(w);
 	assert_int_equal(w->sample.native_count, 5);
+}
+
+/* More shims than are kept: the innermost are those that matter. */
+static void resync_among_many_shims(void **state)
+{
+	(void)state;
+	for (outer_shims = 250; outer_shims <= 300; outer_shims += 10) {
+		RESYNC_WORLD(r, false);
+		struct world *w = r.p.w;
+
+		model_call(w, r.jit, 48, 0xdeadbeef, 0);
+		model_resync(&r, 2);
+		world_walk(w);
+		expect_complete(&r.p);
+		expect_root(w);
+	}
+	outer_shims = 0;
 }
 
 /* Not learned yet: the walk ends where it is lost, with its reason. */
@@ -800,6 +823,34 @@ static void resync_without_saved_registers(void **state)
 	assert_true(w->sample.native[1].resynced);
 }
 
+/* What the eval function saved of its caller's rbx is what the caller's rule goes by. */
+static void resync_gives_rbx_back(void **state)
+{
+	RESYNC_WORLD(r, false);
+	struct world *w = r.p.w;
+	uint64_t cfa;
+
+	(void)state;
+	w->walk.mapping_count = 0; /* once more, with a function that goes by rbx */
+	w->functions[r.c].rule = rule_of(UNWIND_RBX, 64);
+	world_map_functions(w);
+	w->mappings[0].end -= FUNCTION_BYTES; /* jit's row is there, and must not be found */
+	world_map(w, w->mappings[0].end, w->mappings[0].end + FUNCTION_BYTES, FILE_BIAS, 0);
+	w->frame_count = 1;
+	w->sp = w->frames[0].pc ? STACK_TOP - 64 : 0;
+	w->pc = w->frames[0].pc;
+	cfa = w->sp;
+	model_call(w, r.c, 64, 0, cfa - 64);
+	cfa = w->sp;
+	model_call(w, r.eval, 0x200, cfa - 16, 7);
+	py_enter_at(&r.p, cfa - DELTA - 64);
+	model_call(w, r.jit, 48, 0xdeadbeef, 0xdeadbeef);
+	model_resync(&r, 1);
+	world_walk(w);
+	expect_root(w);
+	assert_int_equal(w->sample.native_count, 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -818,12 +869,14 @@ int main(void)
 		cmocka_unit_test(keys_of_the_second_level),
 		cmocka_unit_test(other_sources),
 		cmocka_unit_test(resync_by_shim),
+		cmocka_unit_test(resync_among_many_shims),
 		cmocka_unit_test(no_resync_before_it_is_learned),
 		cmocka_unit_test(frame_pointer_below_the_shim),
 		cmocka_unit_test(frame_pointer_of_the_eval),
 		cmocka_unit_test(passed_shims_are_not_used),
 		cmocka_unit_test(resync_to_nowhere),
 		cmocka_unit_test(resync_without_saved_registers),
+		cmocka_unit_test(resync_gives_rbx_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
