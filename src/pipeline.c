@@ -163,14 +163,12 @@ static int capture_view(struct pipeline *p, const struct process_view *view)
 
 static int capture_begin(struct pipeline *p, int fd)
 {
-	char meta[128];
+	char meta[CAPTURE_META_BYTES_MAX];
 	int err = capture_writer__new(fd, &p->capture);
 
 	if (err)
 		return err;
-	snprintf(meta, sizeof(meta), CAPTURE_META_FORMAT, sizeof(struct process_view),
-		 sizeof(struct run_stats), SAMPLE_ABI_VERSION);
-	return capture_writer__put(p->capture, CAPTURE_META, meta, strlen(meta));
+	return capture_writer__put(p->capture, CAPTURE_META, meta, capture_meta(meta));
 }
 
 /* --- set-up --- */

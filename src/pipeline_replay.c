@@ -76,11 +76,10 @@ static int replay_memory_read(void *context, pid_t pid, uint64_t address, void *
 
 static int check_meta(const struct capture_entry *entry)
 {
-	char meta[128];
-	int size = snprintf(meta, sizeof(meta), CAPTURE_META_FORMAT, sizeof(struct process_view),
-			    sizeof(struct run_stats), SAMPLE_ABI_VERSION);
+	char meta[CAPTURE_META_BYTES_MAX];
+	size_t size = capture_meta(meta);
 
-	return entry->size == (size_t)size && memcmp(entry->payload, meta, size) == 0 ? 0 : -EPROTO;
+	return entry->size == size && memcmp(entry->payload, meta, size) == 0 ? 0 : -EPROTO;
 }
 
 static int take_stats(struct pipeline *p, const struct capture_entry *entry)

@@ -4,6 +4,8 @@
 #ifndef MIXPROF_PIPELINE_STATE_H
 #define MIXPROF_PIPELINE_STATE_H
 
+#include <stdio.h>
+
 #include "collect/bpf_session.h"
 #include "collect/capture.h"
 #include "collect/ring_reader.h"
@@ -67,6 +69,14 @@ void pipeline_error_set(struct pipeline_error *error, int code, const char *form
 
 /* A capture is read by the version that wrote it. */
 #define CAPTURE_RINGS_MAX 4096
-#define CAPTURE_META_FORMAT "mixprof-capture-1 view=%zu stats=%zu abi=%d\n"
+#define CAPTURE_META_BYTES_MAX 128
+
+static inline size_t capture_meta(char meta[static CAPTURE_META_BYTES_MAX])
+{
+	return snprintf(meta, CAPTURE_META_BYTES_MAX,
+			"mixprof-capture-1 view=%zu mapping=%zu stats=%zu abi=%d\n",
+			sizeof(struct process_view), sizeof(struct view_mapping),
+			sizeof(struct run_stats), SAMPLE_ABI_VERSION);
+}
 
 #endif

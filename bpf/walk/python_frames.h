@@ -225,7 +225,7 @@ WALK_STEP int py_step(struct walk_state *s)
 	}
 	/* a frame outside of the chunk we know may be in an older chunk: its neighbours are below
 	 * it */
-	if (at == PY_WINDOW_BYTES && s->layout.chain != PY_CHAIN_CFRAME &&
+	if (at == PY_WINDOW_BYTES && s->layout.frame_owner < s->layout.frame_size &&
 	    py_byte(s, at + s->layout.frame_owner) == 0) {
 		s->datastack_high = s->frame;
 		s->datastack_low = s->frame - PY_DATASTACK_SPAN;

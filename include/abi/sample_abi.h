@@ -3,8 +3,8 @@
  * Records of the per-CPU ring buffers, from bpf/sampler.bpf.c to
  * src/collect/sample_decode.c.
  *
- * One sample is: zero or more STACK_CHUNK records (native words first, then
- * Python words), then exactly one SAMPLE record that closes it. All of them are
+ * One sample is: zero or more STACK_CHUNK records (Python words first, then
+ * native words), then exactly one SAMPLE record that closes it. All of them are
  * written by one run on one CPU, so they are contiguous in that CPU's ring. If
  * any of them did not fit, the closing SAMPLE is not written, the run is counted
  * as ring_full and the reader drops the orphaned chunks without counting.

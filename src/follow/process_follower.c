@@ -150,7 +150,8 @@ static bool copy_known(const struct process_view *old, const struct proc_map *ma
 	const struct view_mapping *known = process_view_find(old, map->start);
 
 	if (!known || known->start != map->start || known->end != map->end ||
-	    known->offset != map->offset || strcmp(process_view_path(old, known), path) != 0)
+	    known->offset != map->offset || known->inode != to->inode ||
+	    known->device != to->device || strcmp(process_view_path(old, known), path) != 0)
 		return false;
 	to->object = known->object;
 	to->bias = known->bias;
@@ -175,7 +176,9 @@ static int build_view(struct process_follower *f, struct followed *p, const stru
 		*to = (struct view_mapping){.start = map->start,
 					    .end = map->end,
 					    .offset = map->offset,
-					    .path = paths.size};
+					    .path = paths.size,
+					    .device = map->device_major << 20 | map->device_minor,
+					    .inode = map->inode};
 		if (!copy_known(&p->view, map, map->path, to))
 			fill_mapping(f, p, map, to);
 		buffer_append(&paths, map->path, strlen(map->path) + 1);

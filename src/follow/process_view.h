@@ -21,7 +21,8 @@ struct view_mapping {
 	uint32_t object;     /* object number; 0: no file we read (anonymous, unreadable) */
 	uint32_t flags;	     /* enum mapping_flag */
 	uint32_t path;	     /* offset in paths, NUL-terminated; "" anonymous */
-	uint32_t reserved;
+	uint32_t device;     /* as maps has it; with inode, tells files of one path apart */
+	uint64_t inode;
 };
 
 struct process_view {

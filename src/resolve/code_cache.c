@@ -116,8 +116,9 @@ int code_cache__find(struct code_cache *c, const struct process_view *view, uint
 			struct python_code *known = take_ptr(entry->code);
 
 			entry_read(c, view, code, entry);
-			if (!entry->code &&
-			    known) { /* gone with its process: what we knew stands */
+			/* unreadable, or gone with its process: what we knew stands. If something
+			 * else lies there now, the sample may have met either: no name, no guess */
+			if (!entry->code && known && entry->error != -EBADMSG) {
 				entry->code = take_ptr(known);
 				entry->error = 0;
 				entry->version--;

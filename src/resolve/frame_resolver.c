@@ -16,12 +16,14 @@
 #include "abi/process_abi.h"
 #include "base/cleanup.h"
 #include "base/hash_map.h"
+#include "base/sanitize.h"
 #include "profile/intern.h"
 #include "resolve/code_cache.h"
 
 #define EPOCH_NS 100000000ull
 #define NAMES_PER_REQUEST 256
 #define LABEL_MAX 320
+#define NAME_BYTES_MAX 1100 /* what arrives is cut at 1,024, and "..." */
 
 struct native_key {
 	uint64_t vaddr; /* looked up */
@@ -88,15 +90,24 @@ const uint64_t *frame_resolver__stops(const struct frame_resolver *r)
 	return r->stops;
 }
 
+/* Names and paths come from files, memory and captures: cleaned here, once, whatever their way. */
+static int intern_clean(struct frame_resolver *r, const char *text, uint32_t *ret_id)
+{
+	_cleanup_free_ char *clean = sanitize_name(text, strlen(text), NAME_BYTES_MAX);
+
+	if (!clean)
+		return -ENOMEM;
+	return string_table__intern(profile__strings(r->profile), clean, strlen(clean), ret_id);
+}
+
 static int add_frame(struct frame_resolver *r, uint8_t kind, uint8_t flags, const char *name,
 		     const char *file, int32_t line, uint32_t *ret_id)
 {
-	struct string_table *strings = profile__strings(r->profile);
 	struct profile_frame frame = {.kind = kind, .flags = flags, .line = line};
-	int err = string_table__intern(strings, name, strlen(name), &frame.name);
+	int err = intern_clean(r, name, &frame.name);
 
 	if (!err)
-		err = string_table__intern(strings, file, strlen(file), &frame.file);
+		err = intern_clean(r, file, &frame.file);
 	return err ? err : profile__add_frame(r->profile, &frame, ret_id);
 }
 

@@ -162,6 +162,18 @@ static void not_a_code_object(void **state)
 	assert_int_equal(find(f, 0, CODE, 1).error, -EBADMSG);
 }
 
+/* The sample may have met the old object or its successor: it gets no name rather than a guess. */
+static void no_name_once_it_is_something_else(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_code(f->m, CODE, "a.py", "f", 1);
+	assert_string_equal(find(f, 0, CODE, 1).code->name, "f");
+	fake_put(f->m, CODE + 8, FAKE_CODE_TYPE + 16, 8);
+	assert_null(find(f, 0, CODE, 2).code);
+	assert_int_equal(find(f, 0, CODE, 2).error, -EBADMSG);
+}
+
 /* One address in two processes, or in two programs under one pid: two objects. */
 static void processes_are_apart(void **state)
 {
@@ -201,6 +213,7 @@ int main(void)
 		WITH_FIXTURE(kept_when_the_process_is_gone),
 		WITH_FIXTURE(unreadable_is_tried_again),
 		WITH_FIXTURE(not_a_code_object),
+		WITH_FIXTURE(no_name_once_it_is_something_else),
 		WITH_FIXTURE(processes_are_apart),
 		WITH_FIXTURE(many_objects),
 	};

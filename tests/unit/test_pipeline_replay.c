@@ -101,14 +101,13 @@ static struct recording *recording_begin(bool with_meta)
 	static struct view_mapping mapping = {
 		.start = 0x400000, .end = 0x500000, .bias = 0x400000, .object = OBJECT};
 	struct recording *r = calloc(1, sizeof(*r));
-	char meta[128];
+	char meta[CAPTURE_META_BYTES_MAX];
 
 	assert_non_null(r);
 	r->fd = memfd_create("capture", MFD_CLOEXEC);
 	assert_true(r->fd >= 0);
 	assert_int_equal(capture_writer__new(r->fd, &r->writer), 0);
-	snprintf(meta, sizeof(meta), CAPTURE_META_FORMAT, sizeof(struct process_view),
-		 sizeof(struct run_stats), SAMPLE_ABI_VERSION);
+	capture_meta(meta);
 	if (with_meta)
 		assert_int_equal(capture_writer__put(r->writer, CAPTURE_META, meta, strlen(meta)),
 				 0);
