@@ -112,14 +112,9 @@ check-root: all $(BUILD)/tests/tools/bpf_budget
 check-vm: all $(BUILD)/tests/tools/bpf_budget
 	$(TIER) check-vm tests/vm/run
 
-# Every tier at its largest, and `check` once more under each sanitizer.
-check-full: export MIXPROF_FULL = 1
-check-full: lint check
-	+$(Q)$(MAKE) BUILD=$(BUILD)/asan check \
-		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
-	+$(Q)$(MAKE) check-root
-	+$(Q)$(MAKE) check-vm
-	+$(Q)$(MAKE) fuzz
+# Every tier at its largest, `check` once more under sanitizers, fuzzing; writes tests/FULL.md.
+check-full: all
+	+$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/lib/full
 
 # Fuzzes each target for FUZZ_SECONDS from the saved corpus.
 fuzz:
