@@ -28,6 +28,7 @@
 #define RING_BYTES (1u << 20)
 #define QUEUE_BYTES (64u << 20)
 #define DRAIN_INTERVAL_MS 50
+#define RUN_NS_MAX 100000000ull
 #define TABLE_BUDGET_BYTES (64ull << 20)
 
 static uint64_t boot_time_ns(void)
@@ -114,11 +115,23 @@ static int live_native_names(void *context, uint32_t object, const uint64_t *vad
 	return err;
 }
 
+/* Read when the first kernel address asks for it: it takes 50 ms that the first sample need not
+ * wait for. Without it a profile is poorer, not wrong: kernel+0xADDRESS. */
+static const struct kernel_symbols *kernel_names(struct pipeline *p)
+{
+	if (!p->kernel && !p->kernel_tried && kernel_symbols__new(&p->kernel))
+		log_warning("kernel addresses are hidden, so kernel frames have no names: run as "
+			    "root or set kernel.kptr_restrict to 0");
+	p->kernel_tried = true;
+	return p->kernel;
+}
+
 static const char *live_kernel_name(void *context, uint64_t address, const char **ret_module)
 {
 	struct pipeline *p = context;
+	const struct kernel_symbols *kernel = kernel_names(p);
 	const char *module = "";
-	const char *name = p->kernel ? kernel_symbols__find(p->kernel, address, &module) : NULL;
+	const char *name = kernel ? kernel_symbols__find(kernel, address, &module) : NULL;
 
 	if (p->capture) {
 		_cleanup_(buffer_done) struct buffer answer = {0};
@@ -298,11 +311,6 @@ static int make_stages(struct pipeline *p, const struct pipeline_options *option
 		err = follow_all(p, options, error);
 	if (err)
 		return err;
-	/* without kernel names a profile is poorer, not wrong: kernel+0xADDRESS */
-	if (kernel_symbols__new(&p->kernel))
-		log_warning("kernel addresses are hidden, so kernel frames have no names: run as "
-			    "root or "
-			    "set kernel.kptr_restrict to 0");
 	p->names = (struct name_source){.native_names = live_native_names,
 					.kernel_name = live_kernel_name,
 					.memory = {live_memory_read, p},
@@ -486,7 +494,8 @@ static int handle_record(struct pipeline *p, const struct ring_record *record)
 	return got == 1 ? handle_sample(p, &sample, view) : 0;
 }
 
-int pipeline__run(struct pipeline *p, unsigned int timeout_ms)
+/* Until none is queued, or until the time. */
+static int handle_records(struct pipeline *p, unsigned int timeout_ms, uint64_t until_ns)
 {
 	struct ring_record record;
 	int got;
@@ -496,10 +505,17 @@ int pipeline__run(struct pipeline *p, unsigned int timeout_ms)
 		if (got <= 0)
 			return got;
 		got = handle_record(p, &record);
-		if (got)
+		if (got || boot_time_ns() >= until_ns)
 			return got;
 		timeout_ms = 0;
 	}
+}
+
+/* Samples may come faster than they can be named: the caller wants to end the recording all the
+ * same. */
+int pipeline__run(struct pipeline *p, unsigned int timeout_ms)
+{
+	return handle_records(p, timeout_ms, boot_time_ns() + RUN_NS_MAX);
 }
 
 int pipeline__stop(struct pipeline *p, struct pipeline_error *error)
@@ -514,7 +530,7 @@ int pipeline__stop(struct pipeline *p, struct pipeline_error *error)
 	if (!err)
 		err = ring_reader__stop(p->reader);
 	if (!err)
-		err = pipeline__run(p, 0);
+		err = handle_records(p, 0, UINT64_MAX);
 	if (err) {
 		pipeline_error_set(error, err, "cannot finish the recording: %s", strerror(-err));
 		return err;

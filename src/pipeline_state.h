@@ -50,7 +50,8 @@ struct pipeline {
 	struct table_store *store;
 	struct object_table *objects;
 	struct process_follower *follower;
-	struct kernel_symbols *kernel;
+	struct kernel_symbols *kernel; /* NULL until a kernel address was met */
+	bool kernel_tried;
 	struct capture_writer *capture;
 	uint64_t created_ns;		 /* CLOCK_BOOTTIME */
 	uint64_t started_ns, stopped_ns; /* of the events */
