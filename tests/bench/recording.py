@@ -25,7 +25,6 @@ BUILD = os.path.abspath(os.environ.get("BUILD") or os.path.join(interpreters.REP
 MIXPROF = os.path.join(BUILD, "mixprof")
 SAMPLE_ROWS = os.path.join(BUILD, "tests/tools/sample_rows")
 ARM_SECONDS_MAX = 20
-TARGET_NICE = -15
 # The target has a CPU of its own as far as we can tell; profilers and we share the others.
 TARGET_CPU = max(os.sched_getaffinity(0))
 OTHER_CPUS = os.sched_getaffinity(0) - {TARGET_CPU} or {TARGET_CPU}
@@ -43,14 +42,8 @@ def scratch():
 
 
 def pinned(cpus):
-    """For Popen's preexec_fn. Whatever else runs leaves the targets' CPU to them, if it can."""
-
-    def settle():
-        os.sched_setaffinity(0, cpus)
-        if cpus == {TARGET_CPU}:
-            os.setpriority(os.PRIO_PROCESS, 0, TARGET_NICE)
-
-    return settle
+    """For Popen's preexec_fn."""
+    return lambda: os.sched_setaffinity(0, cpus)
 
 
 def start(command, cpus, **options):
