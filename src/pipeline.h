@@ -34,7 +34,8 @@ int pipeline__new(const struct pipeline_options *options, struct pipeline **ret_
 		  struct pipeline_error *error);
 /* Arms the events. */
 int pipeline__start(struct pipeline *pipeline, struct pipeline_error *error);
-/* Handles what has arrived; waits at most timeout_ms. 0, or negative errno when it cannot go on. */
+/* Handles what has arrived, for a tenth of a second, or waits for it at most timeout_ms. 0, or
+ * negative errno when it cannot go on. */
 int pipeline__run(struct pipeline *pipeline, unsigned int timeout_ms);
 /* Stops the events, drains and resolves everything. */
 int pipeline__stop(struct pipeline *pipeline, struct pipeline_error *error);
