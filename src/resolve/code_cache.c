@@ -75,8 +75,9 @@ static void entry_read(struct code_cache *c, const struct process_view *view, ui
 	entry->version++;
 }
 
-static int find_entry(struct code_cache *c, const struct process_view *view,
-		      const struct code_key *key, uint32_t epoch, struct code_entry **ret_entry)
+/* A new one is still to be checked in this epoch. */
+static int find_entry(struct code_cache *c, const struct code_key *key, uint32_t epoch,
+		      struct code_entry **ret_entry)
 {
 	struct code_entry *entry;
 	uint64_t value;
@@ -94,10 +95,35 @@ static int find_entry(struct code_cache *c, const struct process_view *view,
 		free(entry);
 		return err;
 	}
-	entry_read(c, view, key->code, entry);
-	entry->epoch = epoch;
+	entry->epoch = epoch - 1;
 	*ret_entry = entry;
 	return 0;
+}
+
+/* Once per epoch; our own lack of memory says nothing of the object: such a check is not done. */
+static int check_entry(struct code_cache *c, const struct process_view *view, uint64_t code,
+		       uint32_t epoch, struct code_entry *entry)
+{
+	struct python_code *known;
+
+	if (entry->epoch == epoch && entry->error != -ENOMEM)
+		return 0;
+	entry->epoch = epoch;
+	if (entry->code && python_code_is_current(c->memory, view->pid, code, entry->code)) {
+		entry->error = 0;
+		return 0;
+	}
+	known = take_ptr(entry->code);
+	entry_read(c, view, code, entry);
+	/* unreadable, or gone with its process: what we knew stands. If something else lies there
+	 * now, the sample may have met either: no name, no guess */
+	if (!entry->code && known && entry->error != -EBADMSG) {
+		entry->code = take_ptr(known);
+		entry->error = entry->error == -ENOMEM ? -ENOMEM : 0;
+		entry->version--;
+	}
+	python_code_free(known);
+	return entry->error == -ENOMEM ? -ENOMEM : 0;
 }
 
 int code_cache__find(struct code_cache *c, const struct process_view *view, uint32_t process,
@@ -105,27 +131,12 @@ int code_cache__find(struct code_cache *c, const struct process_view *view, uint
 {
 	struct code_key key = {.code = code, .process = process};
 	struct code_entry *entry;
-	int err = find_entry(c, view, &key, epoch, &entry);
+	int err = find_entry(c, &key, epoch, &entry);
 
+	if (!err)
+		err = check_entry(c, view, code, epoch, entry);
 	if (err)
 		return err;
-	if (entry->epoch != epoch) {
-		entry->epoch = epoch;
-		if (!entry->code ||
-		    !python_code_is_current(c->memory, view->pid, code, entry->code)) {
-			struct python_code *known = take_ptr(entry->code);
-
-			entry_read(c, view, code, entry);
-			/* unreadable, or gone with its process: what we knew stands. If something
-			 * else lies there now, the sample may have met either: no name, no guess */
-			if (!entry->code && known && entry->error != -EBADMSG) {
-				entry->code = take_ptr(known);
-				entry->error = 0;
-				entry->version--;
-			}
-			python_code_free(known);
-		}
-	}
 	*ret_code = (struct cached_code){entry->code, entry->error, entry->version};
 	return 0;
 }

@@ -233,7 +233,7 @@ static int ask_object(struct frame_resolver *r, const struct sample *sample,
 	char *names[NAMES_PER_REQUEST] = {0};
 	size_t count = 0;
 	uint32_t id;
-	int err;
+	int err, failed;
 
 	for (size_t i = from; i < merged->count && count < NAMES_PER_REQUEST; i++) {
 		const struct merged_frame *frame = &merged->frames[i];
@@ -250,17 +250,16 @@ static int ask_object(struct frame_resolver *r, const struct sample *sample,
 		count++;
 	}
 	err = r->source->native_names(r->source->context, object, vaddrs, count, names, starts);
+	failed = err == -ENOMEM ? err : 0;
 	for (size_t i = 0; i < count; i++) {
 		/* no answer: the address keeps its number; a finding about the file, not an error
 		 */
-		int failed =
-			native_frame_id(r, view, &places[i], err ? NULL : names[i], starts[i], &id);
-
+		if (!failed)
+			failed = native_frame_id(r, view, &places[i], err ? NULL : names[i],
+						 starts[i], &id);
 		free(names[i]);
-		if (failed)
-			return failed;
 	}
-	return 0;
+	return failed;
 }
 
 static int native_frame(struct frame_resolver *r, const struct sample *sample,

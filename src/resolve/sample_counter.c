@@ -81,8 +81,8 @@ static int describe_process(struct sample_counter *c, uint32_t index,
 
 	if (!view || !view->has_python || p->runtime)
 		return 0;
-	err = intern_name(c, "cpython", 7, &p->runtime);
-	return err ? err : intern_name(c, view->version, strlen(view->version), &p->version);
+	err = intern_name(c, view->version, strlen(view->version), &p->version);
+	return err ? err : intern_name(c, "cpython", 7, &p->runtime);
 }
 
 static int find_process(struct sample_counter *c, const struct sample *sample, uint32_t comm,
@@ -96,8 +96,14 @@ static int find_process(struct sample_counter *c, const struct sample *sample, u
 		*ret_index = value;
 		return 0;
 	}
+	/* first, since a process that was added stays */
+	err = hash_map__set(c->processes, &key, profile__process_count(c->profile));
+	if (err)
+		return err;
 	err = profile__add_process(c->profile, sample->head.pid, comm, ret_index);
-	return err ? err : hash_map__set(c->processes, &key, *ret_index);
+	if (err)
+		hash_map__remove(c->processes, &key, NULL);
+	return err;
 }
 
 static void count_verdict(struct sample_counter *c, const struct sample *sample, uint32_t index)
