@@ -193,6 +193,7 @@ int plt_symbols_read(struct elf_image *image, struct buffer *entries)
 	struct elf_section rela_dyn = {};
 	struct elf_section section;
 	struct buffer slots = {};
+	bool is_whole;
 
 	/* Absent sections stay zero: no data. */
 	elf_image__find_section(image, ".dynsym", &r.dynsym);
@@ -208,6 +209,7 @@ int plt_symbols_read(struct elf_image *image, struct buffer *entries)
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		if (!elf_image__find_section(image, tables[i], &section) && section.data)
 			read_section(&r, &section, entries);
+	is_whole = !entries->failed && !slots.failed;
 	buffer_done(&slots);
-	return entries->failed || slots.failed ? -ENOMEM : 0;
+	return is_whole ? 0 : -ENOMEM;
 }
