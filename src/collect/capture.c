@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "base/cleanup.h"
 #include "base/cursor.h"
@@ -282,8 +283,9 @@ static int inflate_bytes(struct capture_reader *reader, uint8_t *to, size_t size
 				return err;
 		}
 		left = ZSTD_decompressStream(reader->zstd, &out, &reader->in);
-		if (ZSTD_isError(left))
-			return -EBADMSG;
+		if (ZSTD_isError(left)) /* our memory is no fault of the file's */
+			return ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation ? -ENOMEM
+										       : -EBADMSG;
 		reader->frame_ended = left == 0;
 		if (reader->file_ended && out.pos == before && !reader->frame_ended)
 			break;
