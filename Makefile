@@ -78,6 +78,12 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libmixprof.a
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< \
 		$(BUILD)/libmixprof.a $(LDLIBS) -lcmocka
 
+# Allocations of this test, and of the library in it, fail at will (tests/unit/alloc_failure.h).
+COMMA := ,
+WRAPPED := malloc calloc realloc reallocarray aligned_alloc free strdup strndup asprintf \
+	open_memstream ZSTD_createCCtx ZSTD_createDCtx ZSTD_compressStream2 ZSTD_decompressStream
+$(BUILD)/tests/unit/test_alloc_failure: LDFLAGS += $(WRAPPED:%=-Wl$(COMMA)--wrap=%)
+
 unit-tests: $(UNIT_TESTS)
 
 $(BUILD)/tests/tools/%: tests/tools/%.c $(BUILD)/libmixprof.a
