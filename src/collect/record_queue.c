@@ -7,6 +7,10 @@
  * An entry is {u32 ring, u32 size} and the record, padded to 8 bytes. One that
  * would cross the end of the memory starts at its beginning instead, behind a
  * SKIP header; everything is a multiple of 8, so a header always fits.
+ *
+ * A large queue that is mostly empty still walks through all of its memory. So it
+ * is given back to the system block by block, before the producer may have the
+ * block: the queue's resident size is what is queued, not what could be.
  */
 #include "collect/record_queue.h"
 
@@ -14,7 +18,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#define BLOCK_BYTES (256u << 10)
+#define BLOCKS_MIN 16 /* in smaller queues every byte counts and none is worth a system call */
 #define SKIP_SIZE UINT32_MAX
 #define CACHE_LINE 64
 
@@ -45,8 +52,9 @@ int record_queue__new(size_t limit_bytes, struct record_queue **ret_queue)
 	if (!queue)
 		return -ENOMEM;
 	memset(queue, 0, sizeof(*queue));
-	queue->memory = malloc(memory_bytes);
-	if (!queue->memory) {
+	queue->memory = mmap(NULL, memory_bytes, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (queue->memory == MAP_FAILED) {
 		free(queue);
 		return -ENOMEM;
 	}
@@ -60,7 +68,7 @@ void record_queue__free(struct record_queue *queue)
 {
 	if (!queue)
 		return;
-	free(queue->memory);
+	munmap(queue->memory, queue->memory_bytes);
 	free(queue);
 }
 
@@ -116,12 +124,26 @@ bool record_queue__has_next(const struct record_queue *queue)
 	return atomic_load_explicit(&queue->written, memory_order_acquire) != queue->read;
 }
 
+/* Lets the producer have what was read; of large queues whole blocks, emptied first. */
+static void release(struct record_queue *queue)
+{
+	uint64_t released = atomic_load_explicit(&queue->released, memory_order_relaxed);
+
+	if (queue->memory_bytes < BLOCKS_MIN * BLOCK_BYTES)
+		released = queue->read;
+	while (queue->read - released >= BLOCK_BYTES) {
+		(void)madvise(memory_at(queue, released), BLOCK_BYTES, MADV_DONTNEED);
+		released += BLOCK_BYTES;
+	}
+	atomic_store_explicit(&queue->released, released, memory_order_release);
+}
+
 bool record_queue__next(struct record_queue *queue, uint32_t *ret_ring, uint32_t *ret_size,
 			const void **ret_data)
 {
 	struct entry_header header;
 
-	atomic_store_explicit(&queue->released, queue->read, memory_order_release);
+	release(queue);
 	if (!record_queue__has_next(queue))
 		return false;
 	memcpy(&header, memory_at(queue, queue->read), sizeof(header));

@@ -23,7 +23,8 @@ void record_queue__free(struct record_queue *queue);
 /* Producer. False, and nothing is kept: full. A record of at most half the limit always fits an
  * empty queue. */
 bool record_queue__push(struct record_queue *queue, uint32_t ring, const void *data, uint32_t size);
-/* Producer: bytes in use, headers included. */
+/* Producer: bytes in use, headers included; in queues of 4 MB and more also what was read of the
+ * last block of 256 KB. */
 size_t record_queue__used_bytes(const struct record_queue *queue);
 
 /* Consumer. Gives the memory of the last record back and returns the next one, borrowed until the
