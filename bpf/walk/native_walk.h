@@ -24,6 +24,10 @@
 #define USER_ADDRESS_END (1ULL << 47)
 /* A frame-pointer step over more than this is not believed. */
 #define FRAME_POINTER_SPAN_MAX (1u << 20)
+/* Return address and at most six pushed registers. */
+#define FRAMELESS_WORDS_MAX 7
+#define FUNCTION_SPAN_MAX (1u << 20)
+#define CALL_OPCODE 0xe8
 
 /* glibc and vDSO: rsp at the sigreturn trampoline points to a ucontext, whose gregs start at 40
  * (arch/x86/include/uapi/asm/sigcontext.h), in this order. */
@@ -55,6 +59,8 @@ WALK_STEP int native_signal_step(struct walk_state *s)
 
 	if (!s)
 		return STOP_UNWIND_UNREADABLE;
+	/* a handler returns to the trampoline's first byte: the one before is another function's */
+	s->exact_pc = 1;
 	gregs = s->window; /* free for the moment: the stack goes on elsewhere */
 	s->window_bytes = 0;
 	if (walk_read_user(gregs, 17 * sizeof(*gregs), s->regs[UNWIND_RSP] + UCONTEXT_GREGS))
@@ -93,6 +99,56 @@ WALK_INLINE void native_enter_caller(struct walk_state *s, __u64 pc, __u64 sp, _
 	s->exact_pc = 0;
 }
 
+/* Leaves in s->call_target where the call before a return address led. Nonzero: an indirect one. */
+WALK_STEP int call_target_find(struct walk_state *s, __u64 return_address)
+{
+	__u8 opcode = 0;
+	__s32 distance = 0;
+
+	if (!s)
+		return 1;
+	if (walk_read_user(&opcode, sizeof(opcode), return_address - 5) || opcode != CALL_OPCODE)
+		return 1;
+	if (walk_read_user(&distance, sizeof(distance), return_address - 4))
+		return 1;
+	s->call_target = return_address + (__s64)distance;
+	return 0;
+}
+
+/*
+ * rbp may be the caller's: gcc gives a leaf function no frame even with -fno-omit-frame-pointer,
+ * and no function has one in its prologue. A step by it would leave the caller out. The proof is a
+ * word on top of the stack, pushed by a direct call of a function that begins nearer below pc
+ * than the one that the step by rbp takes pc for. Leaves its address in s->return_at, or 0.
+ */
+WALK_STEP int native_find_frameless(struct walk_state *s, __u64 return_address)
+{
+	__u64 pc, entry, word = 0;
+	int i;
+
+	if (!s)
+		return 1;
+	s->return_at = 0;
+	if (call_target_find(s, return_address))
+		return 0;
+	pc = s->regs[UNWIND_RIP];
+	entry = s->call_target;
+	/* a frame that calls has pushed something more: the ABI aligns rsp */
+	for (i = s->exact_pc ? 0 : 1; i < FRAMELESS_WORDS_MAX; i++) {
+		if (stack_read(s, s->regs[UNWIND_RSP] + 8 * i, &word))
+			return 0;
+		if (mapping_find(s, word - 1) || call_target_find(s, word))
+			continue;
+		if (pc - s->call_target > FUNCTION_SPAN_MAX)
+			continue;
+		if (entry <= pc && s->call_target <= entry)
+			continue;
+		s->return_at = s->regs[UNWIND_RSP] + 8 * i;
+		return 0;
+	}
+	return 0;
+}
+
 /* A step by rbp, believed only if it rises and its return address is executable. */
 WALK_STEP int native_frame_pointer_step(struct walk_state *s)
 {
@@ -107,6 +163,14 @@ WALK_STEP int native_frame_pointer_step(struct walk_state *s)
 		return STOP_UNWIND_FRAME_POINTER;
 	if (mapping_find(s, pc - 1))
 		return STOP_UNWIND_FRAME_POINTER;
+	native_find_frameless(s, pc);
+	if (s->return_at) {
+		/* deeper, something was pushed: perhaps rbp, perhaps with another value since */
+		if (s->return_at != s->regs[UNWIND_RSP] || stack_read(s, s->return_at, &pc))
+			return STOP_UNWIND_FRAME_POINTER;
+		saved_rbp = rbp;
+		rbp = s->return_at - 8;
+	}
 	native_put(s, NATIVE_TAG_FRAME_POINTER, 0);
 	native_enter_caller(s, pc, rbp + 16, saved_rbp, 0, KNOWN(UNWIND_RBP));
 	return 0;

@@ -78,6 +78,8 @@ struct walk_state {
 	__u32 shim_next; /* first shim that native frames have not passed yet */
 	__u32 pad1;
 	__u64 next_shim;	/* native_find_shim's answer */
+	__u64 call_target;	/* call_target_find's */
+	__u64 return_at;	/* native_find_frameless's */
 	__u64 shims[SHIMS_MAX]; /* ascending: innermost first */
 	__u64 py_buffer[PY_BUFFER_BYTES / 8];
 

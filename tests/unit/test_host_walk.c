@@ -262,6 +262,7 @@ static struct world *signal_world(uint64_t *ret_ucontext)
 	poke(w, UCONTEXT_GREG(w->sp, 16), w->pc);
 	w->pc = pc_in(restorer);
 	model_expect(w, 0);
+	w->frames[w->frame_count - 1].exact = true; /* a handler returns to its first byte */
 	model_call(w, handler, 64, w->sp - 16, 0);
 	return w;
 }
@@ -380,6 +381,78 @@ static void frame_pointers(void **state)
 
 		world_walk(w);
 		expect_root(w);
+	}
+}
+
+enum frameless { OWN_FRAME, NO_FRAME, PUSHED, STALE_WORD, INDIRECT, FRAMELESS_VARIANTS };
+
+static void write_call(struct world *w, uint32_t caller, uint32_t callee)
+{
+	uint64_t target = pc_in(callee) - PC_IN_FUNCTION;
+
+	poke_u8(w, pc_in(caller) - 5, 0xe8);
+	for (int i = 0; i < 4; i++)
+		poke_u8(w, pc_in(caller) - 4 + i, (target - pc_in(caller)) >> (8 * i));
+}
+
+/* root calls outer, inner (both with a frame pointer), leaf; code without a table, by direct calls.
+ */
+static struct world *direct_call_world(enum frameless variant, bool leaf_first)
+{
+	struct world *w = world_new();
+	uint32_t root = world_function(w, end_rule()), leaf, inner, outer, end;
+	bool has_frame = variant == OWN_FRAME || variant == STALE_WORD;
+
+	world_map_functions(w);
+	leaf = world_function(w, rbp_rule());
+	inner = world_function(w, rbp_rule());
+	outer = world_function(w, rbp_rule());
+	end = w->function_count;
+	if (!leaf_first) {
+		leaf = outer;
+		outer = root + 1;
+	}
+	if (!has_frame)
+		w->functions[leaf].rule = rule_of(UNWIND_RSP, 8);
+	world_map(w, FILE_BIAS + FILE_VADDR + FUNCTION_BYTES,
+		  FILE_BIAS + FILE_VADDR + end * FUNCTION_BYTES, FILE_BIAS, 0);
+	world_region(w, FILE_BIAS + FILE_VADDR, end * FUNCTION_BYTES);
+	write_call(w, root, outer);
+	if (variant != INDIRECT)
+		write_call(w, outer, inner);
+	write_call(w, inner, leaf);
+	model_call(w, root, 8, 0, 0);
+	model_call(w, outer, 64, w->sp - 16, 0);
+	model_call(w, inner, 64, w->sp - 16, 0);
+	model_call(w, leaf, has_frame || variant == PUSHED ? 24 : 8, has_frame ? w->sp - 16 : 0, 0);
+	for (uint32_t i = 1; i < w->frame_count; i++)
+		w->frames[i].by_frame_pointer = true;
+	if (variant == STALE_WORD) /* of a call that is over, of the outermost function */
+		poke(w, w->sp, pc_in(root));
+	return w;
+}
+
+static void frame_pointer_of_the_caller(void **state)
+{
+	(void)state;
+	for (int variant = 0; variant < FRAMELESS_VARIANTS; variant++) {
+		for (int leaf_first = 0; leaf_first < 2; leaf_first++) {
+			_cleanup_(world_freep) struct world *w =
+				direct_call_world(variant, leaf_first);
+
+			if (variant == PUSHED)
+				w->frames[w->frame_count - 1].by_frame_pointer = false;
+			world_walk(w);
+			if (variant == PUSHED) {
+				expect_stop(w, 1, STOP_UNWIND_NO_TABLE);
+			} else if (variant == INDIRECT) {
+				/* nothing tells: the caller is left out */
+				assert_true(root_reached(w));
+				assert_int_equal(w->sample.native_count, w->frame_count - 1);
+			} else {
+				expect_root(w);
+			}
+		}
 	}
 }
 
@@ -868,6 +941,7 @@ int main(void)
 		cmocka_unit_test(zero_return_address_is_the_root),
 		cmocka_unit_test(thread_start),
 		cmocka_unit_test(frame_pointers),
+		cmocka_unit_test(frame_pointer_of_the_caller),
 		cmocka_unit_test(frame_pointer_refused),
 		cmocka_unit_test(frame_pointer_span),
 		cmocka_unit_test(over_budget),
