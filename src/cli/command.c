@@ -6,8 +6,10 @@
 #include "cli/command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -169,11 +171,27 @@ static int run_completion(const struct command *const *commands)
 	return finish_output();
 }
 
+/*
+ * A file that we open must not become one of the three streams because it was closed: messages
+ * would go into it. What stands in cannot be written, so a result is not lost there in silence.
+ */
+static void fill_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int command_main(const struct command *const *commands, int argc, char **argv)
 {
 	const struct command *command;
 	const char *name = argc > 1 ? argv[1] : NULL;
 
+	fill_standard_streams();
 	if (!name) {
 		log_error("no command given; see \"mixprof --help\"");
 		return STATUS_USAGE;

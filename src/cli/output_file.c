@@ -58,9 +58,11 @@ static int open_in_place(struct output_file *file, int fd)
 	if (fd < 0)
 		return -errno;
 	file->stream = fdopen(fd, "w");
-	if (!file->stream) {
+	if (!file->stream) { /* EINVAL: not open for writing, as a closed standard output */
+		int err = errno == EINVAL ? -EBADF : -errno;
+
 		close(fd);
-		return -ENOMEM;
+		return err;
 	}
 	return 0;
 }
