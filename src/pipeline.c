@@ -211,29 +211,6 @@ static int clear_slot(void *context, uint32_t pid)
 	return bpf_session__clear_slot(context, pid);
 }
 
-static int make_session(struct pipeline *p, const struct pipeline_options *options,
-			struct pipeline_error *error)
-{
-	struct bpf_session_options session = {
-		.scope = SCOPE_PROCESSES, .hz = options->hz, .ring_bytes = RING_BYTES};
-	char why[256];
-	int err = bpf_session__new(&session, &p->session);
-
-	if (!err)
-		err = bpf_session__open_events(p->session);
-	if (!err)
-		return 0;
-	error->system_cannot = true;
-	if (system_probe_first_failure(why, sizeof(why)))
-		pipeline_error_set(error, err, "%s", why);
-	else
-		pipeline_error_set(
-			error, err,
-			"the kernel refused the sampler (%s): run `mixprof doctor` to see why",
-			strerror(-err));
-	return err;
-}
-
 /* One descriptor is kept per file met, two per process followed. */
 static void raise_descriptor_limit(void)
 {
@@ -245,6 +222,37 @@ static void raise_descriptor_limit(void)
 	}
 }
 
+static int make_session(struct pipeline *p, const struct pipeline_options *options,
+			struct pipeline_error *error)
+{
+	struct bpf_session_options session = {
+		.scope = SCOPE_PROCESSES, .hz = options->hz, .ring_bytes = RING_BYTES};
+	char why[256];
+	int err;
+
+	raise_descriptor_limit();
+	err = bpf_session__new(&session, &p->session);
+	if (!err)
+		err = bpf_session__open_events(p->session);
+	if (!err)
+		return 0;
+	if (err == -EMFILE || err == -ENFILE) {
+		pipeline_error_set(error, err,
+				   "the limit of open files is too low for the sampler: raise it "
+				   "with `ulimit -n`");
+		return err;
+	}
+	error->system_cannot = true;
+	if (system_probe_first_failure(why, sizeof(why)))
+		pipeline_error_set(error, err, "%s", why);
+	else
+		pipeline_error_set(
+			error, err,
+			"the kernel refused the sampler (%s): run `mixprof doctor` to see why",
+			strerror(-err));
+	return err;
+}
+
 static int make_follower(struct pipeline *p)
 {
 	struct table_store_ops ops = {make_segment, write_table, write_rule, p->session};
@@ -252,7 +260,6 @@ static int make_follower(struct pipeline *p)
 		.set_slot = set_slot, .clear_slot = clear_slot, .context = p->session};
 	int err;
 
-	raise_descriptor_limit();
 	err = symbol_worker__new(&p->worker);
 	if (!err)
 		err = table_store__new(&ops, TABLE_BUDGET_BYTES, &p->store);
