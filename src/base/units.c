@@ -210,7 +210,7 @@ static int compare_u32(const void *a, const void *b)
 int parse_u32_set(const char *text, uint32_t **ret_values, size_t *ret_count)
 {
 	size_t capacity, count = 0, unique = 0;
-	uint32_t *values, first, last;
+	uint32_t *values, first = 0, last = 0;
 	int err;
 
 	err = count_set(text, &capacity);

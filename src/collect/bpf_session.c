@@ -162,8 +162,11 @@ int bpf_session__new(const struct bpf_session_options *options, struct bpf_sessi
 	s->ring_fds = calloc(s->cpu_count, sizeof(*s->ring_fds));
 	s->event_fds = calloc(s->cpu_count, sizeof(*s->event_fds));
 	s->links = calloc(s->cpu_count, sizeof(*s->links));
-	if (!s->ring_fds || !s->event_fds || !s->links)
+	if (!s->ring_fds || !s->event_fds || !s->links) {
+		s->cpu_count =
+			0; /* 0, as calloc() leaves them, is a descriptor, but none of ours */
 		return -ENOMEM;
+	}
 	for (int cpu = 0; cpu < s->cpu_count; cpu++)
 		s->ring_fds[cpu] = s->event_fds[cpu] = -1;
 	raise_memlock();
@@ -332,7 +335,7 @@ int bpf_session__make_segment(struct bpf_session *s, uint32_t number, void **ret
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
 	_cleanup_close_ int fd = -1;
-	struct mapped mapped;
+	struct mapped mapped = {0};
 	int err;
 
 	if (number != s->segment_count || number >= UNWIND_SEGMENTS_MAX)

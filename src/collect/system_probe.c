@@ -414,6 +414,7 @@ int system_probe_first_failure(char *message, size_t size)
 	const struct probe_result *failure;
 
 	system_probe_inputs_init(&inputs);
+	/* cppcheck-suppress uninitvar ; filled before it is read: the count comes of filling it */
 	failure = system_probe_failure(results, system_probe_run(&inputs, results));
 	if (!failure)
 		return 0;

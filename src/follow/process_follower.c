@@ -126,17 +126,14 @@ static void read_comm(pid_t pid, char comm[static 16])
 static void fill_mapping(struct process_follower *f, struct followed *p, const struct proc_map *map,
 			 struct view_mapping *to)
 {
-	struct object *object = NULL;
-	int err;
+	struct object *object = NULL; /* stays so where there is none */
 
 	if (strcmp(map->path, "[vdso]") == 0)
-		err = object_table__vdso(f->objects, &object);
+		(void)object_table__vdso(f->objects, &object);
 	else if (map->inode)
-		err = object_table__of_map(f->objects, p->pid, map, &object);
-	else
-		err = -ENOENT;
+		(void)object_table__of_map(f->objects, p->pid, map, &object);
 	to->flags = map->inode || object ? 0 : MAPPING_ANONYMOUS;
-	if (err || !object_facts_bias(&object->facts, map->start, map->offset, &to->bias))
+	if (!object || !object_facts_bias(&object->facts, map->start, map->offset, &to->bias))
 		return;
 	to->object = object->number;
 	if (object->facts.python.eval_range_count)

@@ -20,7 +20,7 @@
 #include "profile/intern.h"
 
 static const char *const stop_names[STOP_REASON_MAX] = {
-#define STOP(id, NAME, name, sentence) [id] = name,
+#define STOP(id, NAME, name, sentence) [id] = (name),
 #include "abi/stop_reasons.def"
 #undef STOP
 };

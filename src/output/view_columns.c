@@ -326,7 +326,8 @@ static int add_path(struct paths *paths, const struct view_columns *c, size_t sa
 
 	if (err)
 		return err;
-	frames = paths->arena + paths->used;
+	frames = paths->arena + paths->used; /* at least one: the arena is there */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	frames[0] = c->row_of_comm[c->samples[sample]->comm];
 	profile__stack_frames(c->profile, stack, frames + 1, depth);
 	depth = frame_view_select(c->profile, view, frames + 1, depth);

@@ -326,7 +326,7 @@ static int python_frame(struct frame_resolver *r, const struct python_item *item
 static int marker_frame(struct frame_resolver *r, uint16_t stop, uint32_t *ret_id)
 {
 	static const char *const names[STOP_REASON_MAX] = {
-#define STOP(id, NAME, name, sentence) [id] = name,
+#define STOP(id, NAME, name, sentence) [id] = (name),
 #include "abi/stop_reasons.def"
 #undef STOP
 	};

@@ -300,7 +300,7 @@ static int read_tables(struct elf_symbols *symbols, struct elf_image *image)
 	err = elf_image__for_each_symbol(image, ELF_SYMTAB, add_candidate, &c);
 	c.table = ELF_DYNSYM;
 	if (err != -ENOMEM && err != -E2BIG)
-		err = elf_image__for_each_symbol(image, ELF_DYNSYM, add_candidate, &c);
+		(void)elf_image__for_each_symbol(image, ELF_DYNSYM, add_candidate, &c);
 	count = c.candidates.size / sizeof(struct candidate);
 	if (count > 0 && !c.candidates.failed) {
 		qsort(c.candidates.data, count, sizeof(struct candidate), compare_candidates);

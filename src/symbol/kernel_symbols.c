@@ -247,7 +247,7 @@ static int parse_lines(struct kernel_symbols *s, const char *text, size_t size)
 /* Buffers grow by doubling: give back what is not used, for these live as long as we do. */
 static void shrink(struct buffer *b)
 {
-	uint8_t *data = realloc(b->data, b->size);
+	uint8_t *data = b->size ? realloc(b->data, b->size) : NULL;
 
 	if (!data)
 		return;
