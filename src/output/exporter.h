@@ -35,9 +35,11 @@ extern const struct exporter *const exporters[];
 /* The end of each exporter: is all of it written? 0 or -errno. */
 static inline int exporter_finish(FILE *to)
 {
+	int err = ferror(to) ? errno : 0; /* every write since the first that failed fails alike */
+
 	errno = 0;
 	if (fflush(to) || ferror(to))
-		return errno ? -errno : -EIO;
+		return err ? -err : errno ? -errno : -EIO;
 	return 0;
 }
 
