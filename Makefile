@@ -34,8 +34,8 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/u
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all unit-tests fuzz-targets check check-root check-vm check-full lint bench fuzz install \
-	clean compile_commands.json
+.PHONY: all unit-tests fuzz-targets check check-root check-vm check-full lint static bench fuzz \
+	install clean compile_commands.json
 
 all: $(BUILD)/mixprof
 
@@ -108,6 +108,9 @@ fuzz-targets: $(FUZZ_TARGETS)
 
 lint:
 	$(TIER) lint tests/lint/run
+
+static: all
+	$(TIER) static tests/lint/static
 
 check: all unit-tests fuzz-targets
 	$(TIER) check tests/unit/run tests/fuzz/run $(wildcard tests/golden/run tests/e2e/run-check)

@@ -409,12 +409,11 @@ const struct probe_result *system_probe_failure(const struct probe_result *resul
 
 int system_probe_first_failure(char *message, size_t size)
 {
-	struct probe_result results[SYSTEM_PROBE_RESULTS_MAX];
+	struct probe_result results[SYSTEM_PROBE_RESULTS_MAX] = {0};
 	struct system_probe_inputs inputs;
 	const struct probe_result *failure;
 
 	system_probe_inputs_init(&inputs);
-	/* cppcheck-suppress uninitvar ; filled before it is read: the count comes of filling it */
 	failure = system_probe_failure(results, system_probe_run(&inputs, results));
 	if (!failure)
 		return 0;

@@ -213,7 +213,7 @@ static void branch_end(const struct branch *branch, char end[24])
 	if (branch->count)
 		snprintf(end, 24, " %" PRIu64, branch->count);
 	else
-		strcpy(end, ";");
+		snprintf(end, 24, ";");
 }
 
 /* Compares end with rest followed by rest_end. */
