@@ -115,8 +115,8 @@ static int live_native_names(void *context, uint32_t object, const uint64_t *vad
 	return err;
 }
 
-/* Read when the first kernel address asks for it: it takes 50 ms that the first sample need not
- * wait for. Without it a profile is poorer, not wrong: kernel+0xADDRESS. */
+/* Read before the first sample: it takes 50 ms, in which a process that has just begun would stay
+ * without a configuration. Without it a profile is poorer, not wrong: kernel+0xADDRESS. */
 static const struct kernel_symbols *kernel_names(struct pipeline *p)
 {
 	if (!p->kernel && !p->kernel_tried && kernel_symbols__new(&p->kernel))
@@ -322,6 +322,7 @@ static int make_stages(struct pipeline *p, const struct pipeline_options *option
 					.kernel_name = live_kernel_name,
 					.memory = {live_memory_read, p},
 					.context = p};
+	(void)kernel_names(p);
 	err = sample_counter__new(&p->names, &p->counter);
 	if (!err)
 		err = make_reader(p);

@@ -50,7 +50,7 @@ struct pipeline {
 	struct table_store *store;
 	struct object_table *objects;
 	struct process_follower *follower;
-	struct kernel_symbols *kernel; /* NULL until a kernel address was met */
+	struct kernel_symbols *kernel; /* NULL: not readable */
 	bool kernel_tried;
 	struct capture_writer *capture;
 	uint64_t created_ns;		 /* CLOCK_BOOTTIME */
