@@ -85,6 +85,11 @@ class Judge:
         leaves = {found[1] for found in CHAIN.finditer(self.text("folded"))}
         assert len(leaves) >= 3, f"main, work and a leaf in a row: only {sorted(leaves)}"
 
+    def check_replay(self):
+        """Captures of another kernel and machine give what they gave there, byte for byte."""
+        assert self.status("replay") == 0, f"status {self.status('replay')}: {self.text('replay')}"
+        assert self.text("replay").count("same ") >= 4, f"{self.text('replay')}"
+
     def check_dmesg(self):
         assert self.status("dmesg") == 0, "no kernel log"
         found = SPLAT.search(self.text("dmesg"))
