@@ -11,6 +11,7 @@
 #include "pipeline.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,23 +116,38 @@ static int live_native_names(void *context, uint32_t object, const uint64_t *vad
 	return err;
 }
 
-/* Read before the first sample: it takes 50 ms, in which a process that has just begun would stay
- * without a configuration. Without it a profile is poorer, not wrong: kernel+0xADDRESS. */
-static const struct kernel_symbols *kernel_names(struct pipeline *p)
+/*
+ * kallsyms takes 50 ms: read on a thread while the sampler is loaded, and there before the first
+ * sample, since a process that has just begun must not wait for its configuration meanwhile.
+ */
+static void *read_kernel_names(void *context)
 {
-	if (!p->kernel && !p->kernel_tried && kernel_symbols__new(&p->kernel))
-		log_warning("kernel addresses are hidden, so kernel frames have no names: run as "
-			    "root or set kernel.kptr_restrict to 0");
-	p->kernel_tried = true;
-	return p->kernel;
+	struct pipeline *p = context;
+
+	(void)kernel_symbols__new(&p->kernel);
+	return NULL;
+}
+
+static void begin_kernel_names(struct pipeline *p)
+{
+	if (pthread_create(&p->kernel_reader, NULL, read_kernel_names, p) == 0)
+		p->is_reading_kernel = true;
+	else
+		(void)read_kernel_names(p);
+}
+
+static void end_kernel_names(struct pipeline *p)
+{
+	if (p->is_reading_kernel)
+		pthread_join(p->kernel_reader, NULL);
+	p->is_reading_kernel = false;
 }
 
 static const char *live_kernel_name(void *context, uint64_t address, const char **ret_module)
 {
 	struct pipeline *p = context;
-	const struct kernel_symbols *kernel = kernel_names(p);
 	const char *module = "";
-	const char *name = kernel ? kernel_symbols__find(kernel, address, &module) : NULL;
+	const char *name = p->kernel ? kernel_symbols__find(p->kernel, address, &module) : NULL;
 
 	if (p->capture) {
 		_cleanup_(buffer_done) struct buffer answer = {0};
@@ -322,7 +338,10 @@ static int make_stages(struct pipeline *p, const struct pipeline_options *option
 					.kernel_name = live_kernel_name,
 					.memory = {live_memory_read, p},
 					.context = p};
-	(void)kernel_names(p);
+	end_kernel_names(p);
+	if (!p->kernel) /* a profile without them is poorer, not wrong: kernel+0xADDRESS */
+		log_warning("kernel addresses are hidden, so kernel frames have no names: run as "
+			    "root or set kernel.kptr_restrict to 0");
 	err = sample_counter__new(&p->names, &p->counter);
 	if (!err)
 		err = make_reader(p);
@@ -341,6 +360,7 @@ int pipeline__new(const struct pipeline_options *options, struct pipeline **ret_
 		return -ENOMEM;
 	}
 	p->created_ns = boot_time_ns();
+	begin_kernel_names(p);
 	err = make_stages(p, options, error);
 	if (err) {
 		if (!error->code)
@@ -356,6 +376,7 @@ void pipeline__free(struct pipeline *p)
 {
 	if (!p)
 		return;
+	end_kernel_names(p);
 	ring_reader__free(p->reader);
 	sample_counter__free(p->counter);
 	process_follower__free(p->follower);

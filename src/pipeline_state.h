@@ -4,6 +4,7 @@
 #ifndef MIXPROF_PIPELINE_STATE_H
 #define MIXPROF_PIPELINE_STATE_H
 
+#include <pthread.h>
 #include <stdio.h>
 
 #include "collect/bpf_session.h"
@@ -51,7 +52,8 @@ struct pipeline {
 	struct object_table *objects;
 	struct process_follower *follower;
 	struct kernel_symbols *kernel; /* NULL: not readable */
-	bool kernel_tried;
+	pthread_t kernel_reader;
+	bool is_reading_kernel;
 	struct capture_writer *capture;
 	uint64_t created_ns;		 /* CLOCK_BOOTTIME */
 	uint64_t started_ns, stopped_ns; /* of the events */
