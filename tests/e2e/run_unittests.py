@@ -3,6 +3,7 @@
 """Runs unittest modules and writes tests/lib/results.sh's lines: run_unittests.py FILE..."""
 import importlib
 import os
+import signal
 import sys
 import unittest
 
@@ -41,6 +42,8 @@ class Lines(unittest.TextTestResult):
 
 def main(paths):
     """Status 1 if one failed or none ran."""
+    # A shell starts what it puts in the background with SIGINT ignored, and so would be its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.makedirs(os.path.dirname(RESULTS_FILE), exist_ok=True)
     suite = unittest.TestSuite()
     for path in paths:
