@@ -96,6 +96,7 @@ $(BUILD)/tests/tools/%: tests/tools/%.c $(BUILD)/libmixprof.a
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_MAIN ?= tests/fuzz/replay_main.c
 FUZZ_SECONDS ?= 60
+unexport FUZZ_SECONDS # or `check` would fuzz, too
 TIER = $(Q)BUILD=$(BUILD) tests/lib/tier
 
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $(BUILD)/libmixprof.a
