@@ -124,7 +124,7 @@ static void *read_kernel_names(void *context)
 {
 	struct pipeline *p = context;
 
-	(void)kernel_symbols__new(&p->kernel);
+	p->kernel_error = kernel_symbols__new(&p->kernel);
 	return NULL;
 }
 
@@ -339,12 +339,14 @@ static int make_stages(struct pipeline *p, const struct pipeline_options *option
 					.memory = {live_memory_read, p},
 					.context = p};
 	end_kernel_names(p);
-	if (!p->kernel) /* a profile without them is poorer, not wrong: kernel+0xADDRESS */
-		log_warning("kernel addresses are hidden, so kernel frames have no names: run as "
-			    "root or set kernel.kptr_restrict to 0");
+	if (p->kernel_error == -ENOMEM)
+		return -ENOMEM;
 	err = sample_counter__new(&p->names, &p->counter);
 	if (!err)
 		err = make_reader(p);
+	if (!err && p->kernel_error) /* a profile without them is poorer: kernel+0xADDRESS */
+		log_warning("kernel addresses are hidden, so kernel frames have no names: run as "
+			    "root or set kernel.kptr_restrict to 0");
 	return err;
 }
 

@@ -54,6 +54,7 @@ struct pipeline {
 	struct kernel_symbols *kernel; /* NULL: not readable */
 	pthread_t kernel_reader;
 	bool is_reading_kernel;
+	int kernel_error; /* of reading them */
 	struct capture_writer *capture;
 	uint64_t created_ns;		 /* CLOCK_BOOTTIME */
 	uint64_t started_ns, stopped_ns; /* of the events */
